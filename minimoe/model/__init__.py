@@ -1,0 +1,1 @@
+"""What is it? Attention, routing, dispatch, experts, and the transformer made of them."""

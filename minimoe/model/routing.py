@@ -1,0 +1,134 @@
+"""Which experts does a token go to, and how much does each one count?"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from minimoe.config import MoEConfig
+
+
+@dataclass(frozen=True)
+class Routing:
+    """What a router decided for T tokens; losses, statistics and figures read it.
+
+    Attributes:
+        logits: router output, before the score function.
+        scores: after softmax or sigmoid over all E experts; the selection bias is not in them.
+        expert_ids: the K chosen experts, best first.
+        weights: the combine weights, what each chosen expert's output is multiplied by.
+        kept: False where an assignment was dropped because its expert was full.
+    """
+
+    logits: Float[Tensor, "T E"]
+    scores: Float[Tensor, "T E"]
+    expert_ids: Int[Tensor, "T K"]
+    weights: Float[Tensor, "T K"]
+    kept: Bool[Tensor, "T K"]
+
+    @property
+    def tokens_per_expert(self) -> Int[Tensor, "E"]:
+        """Assignments of each expert, dropped ones included; they sum to T * K."""
+        return torch.bincount(self.expert_ids.flatten(), minlength=self.logits.shape[1])
+
+    @property
+    def n_dropped(self) -> int:
+        """Dropped assignments; 0 in a dropless layer."""
+        return int((~self.kept).sum())
+
+
+class Router(nn.Module):
+    """The matrix that scores experts, and the selection bias.
+
+    `expert_bias` is a buffer, not a parameter: no gradient reaches it, and only
+    `minimoe.training.balance.update_expert_bias_` changes it.
+    """
+
+    expert_bias: Tensor | None
+
+    def __init__(self, config: MoEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.weight = nn.Parameter(torch.empty(config.n_routed_experts, config.d_model))
+        bias = torch.zeros(config.n_routed_experts) if config.use_expert_bias else None
+        self.register_buffer("expert_bias", bias)
+
+    def forward(self, x: Float[Tensor, "T D"]) -> Routing:
+        return route(nn.functional.linear(x, self.weight), self.config, self.expert_bias)
+
+
+def route(
+    logits: Float[Tensor, "T E"],
+    config: MoEConfig,
+    expert_bias: Float[Tensor, "E"] | None = None,
+) -> Routing:
+    """Choose the K best experts of each token and weigh them.
+
+    Softmax top-k as in arXiv 2101.03961 and 2401.04088; group-limited routing as in
+    arXiv 2405.04434, section 2.1.2; sigmoid scores and the selection bias as in arXiv 2412.19437,
+    equations 13 to 16. Equal scores go to the lower expert number, on every platform.
+
+    Args:
+        logits: router output.
+        config: how to score, choose, normalize and scale.
+        expert_bias: added to the scores for the choice only, never to the weights.
+
+    Returns:
+        The routing. Logits (ln 2, ln 1, ln 1) have softmax scores (1/2, 1/4, 1/4); with top_k=2 the
+        experts are (0, 1) and the normalized weights (2/3, 1/3).
+    """
+    scores = logits.softmax(-1) if config.score_function == "softmax" else logits.sigmoid()
+    chosen = scores.detach() if expert_bias is None else scores.detach() + expert_bias
+    if config.n_limited_groups < config.n_expert_groups:
+        chosen = limit_to_groups(chosen, config)
+    expert_ids = chosen.sort(dim=-1, descending=True, stable=True).indices[:, : config.top_k]
+    weights = scores.gather(-1, expert_ids)
+    if config.normalize_weights:
+        smallest = torch.finfo(weights.dtype).tiny
+        weights = weights / weights.sum(-1, keepdim=True).clamp_min(smallest)
+    weights = weights * config.route_scale
+    kept = keep_within_capacity(expert_ids, config)
+    return Routing(logits, scores, expert_ids, weights, kept)
+
+
+def limit_to_groups(scores: Float[Tensor, "T E"], config: MoEConfig) -> Float[Tensor, "T E"]:
+    """Set the scores of every group but the best `n_limited_groups` to minus infinity.
+
+    Minus infinity and not 0: with negative selection biases a masked score of 0 would win.
+    """
+    grouped = scores.unflatten(-1, (config.n_expert_groups, -1))
+    group_scores = grouped.topk(config.n_group_scores, dim=-1).values.sum(-1)
+    best = group_scores.sort(dim=-1, descending=True, stable=True).indices
+    allowed = torch.zeros_like(group_scores, dtype=torch.bool)
+    allowed.scatter_(-1, best[:, : config.n_limited_groups], True)
+    return grouped.masked_fill(~allowed.unsqueeze(-1), -math.inf).flatten(-2)
+
+
+def capacity(n_tokens: int, config: MoEConfig) -> int | None:
+    """Assignments that one expert keeps: ceil(capacity_factor * T * K / E), or None if dropless.
+
+    10 tokens, K=2, E=8 and a factor of 1.25 give ceil(3.125) = 4.
+    """
+    if config.capacity_factor is None:
+        return None
+    # Rounded first: 1.1 * 100 is 110.00000000000001, and its ceil would be one too many.
+    per_expert = config.capacity_factor * n_tokens * config.top_k / config.n_routed_experts
+    return math.ceil(round(per_expert, 9))
+
+
+def keep_within_capacity(
+    expert_ids: Int[Tensor, "T K"], config: MoEConfig
+) -> Bool[Tensor, "T K"]:
+    """Keep each expert's first `capacity` assignments in token order; all of them if dropless."""
+    limit = capacity(len(expert_ids), config)
+    if limit is None:
+        return torch.ones_like(expert_ids, dtype=torch.bool)
+    flat = expert_ids.flatten()
+    order = flat.argsort(stable=True)
+    counts = torch.bincount(flat, minlength=config.n_routed_experts)
+    first = counts.cumsum(0) - counts
+    rank = torch.empty_like(flat)
+    rank[order] = torch.arange(len(flat), device=flat.device) - first[flat[order]]
+    return (rank < limit).view_as(expert_ids)

@@ -1,0 +1,1 @@
+"""How does it learn? Losses, one step spelled out, and checkpoints that survive anything."""

@@ -1,0 +1,188 @@
+"""How does a run survive being killed? A folder per checkpoint, complete or not there at all."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from minimoe.config import (
+    InputError,
+    ModelConfig,
+    TrainConfig,
+    model_config_from,
+    train_config_from,
+)
+from minimoe.data.text import Corpus
+from minimoe.model.transformer import Transformer
+from minimoe.training.loop import Run, StepRecord, start
+
+
+def text_digest(corpus: Corpus) -> str:
+    """SHA-256 of a corpus, so that a run is not resumed on another text."""
+    return hashlib.sha256(corpus.tokens.numpy().tobytes()).hexdigest()
+
+
+def save_checkpoint(run: Run, folder: Path, text: str) -> Path:
+    """Write folder/step-NNNNNNN with model.safetensors, optimizer.safetensors and state.json.
+
+    The files go to a hidden folder that is renamed when all of them are on the disk, so a kill at
+    any moment leaves the last complete checkpoint. Older ones are removed after that.
+
+    Args:
+        text: digest of the training text.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{run.step:07d}"
+    partial = folder / f".{final.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    if final.exists():
+        return final
+    try:
+        partial.mkdir()
+        _write(partial / "model.safetensors", save(_contiguous(run.model.state_dict())))
+        _write(partial / "optimizer.safetensors", save(_contiguous(_optimizer_tensors(run))))
+        _write(partial / "state.json", json.dumps(_state(run, text), indent=1).encode())
+        os.replace(partial, final)
+        _sync(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    for other in folder.iterdir():
+        old = other.name.startswith("step-") and other.name < final.name
+        if old or other.name.endswith(".partial"):
+            shutil.rmtree(other, ignore_errors=True)
+    return final
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint with the most steps below `folder`, `folder` itself if it is one, or None."""
+    if (folder / "state.json").is_file():
+        return folder
+    if not folder.is_dir():
+        return None
+    return max((p for p in folder.glob("step-*") if p.is_dir()), default=None)
+
+
+def load_model(folder: Path) -> Transformer:
+    """The model of the latest checkpoint in `folder`.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path, state = _read_state(folder)
+    model = Transformer(model_config_from(state["model_config"]))
+    model.to(getattr(torch, train_config_from(state["train_config"]).dtype))
+    _load_weights(model, path)
+    return model
+
+
+def resume(folder: Path, model_config: ModelConfig, config: TrainConfig, text: str) -> Run:
+    """The run as it stood at the latest checkpoint in `folder`.
+
+    Raises:
+        InputError: there is no checkpoint, it is damaged, or it is of another run.
+    """
+    path, state = _read_state(folder)
+    _same("model", asdict(model_config), state["model_config"], path)
+    _same("training", asdict(config), state["train_config"], path)
+    _same("text", {"sha256": text}, {"sha256": state["text"]}, path)
+    run = start(model_config, config)
+    _load_weights(run.model, path)
+    tensors = _read_tensors(path / "optimizer.safetensors")
+    parts = ("exp_avg", "exp_avg_sq", "step")
+    wanted = {f"{name}.{part}" for name, _ in run.model.named_parameters() for part in parts}
+    if set(tensors) != wanted and tensors:
+        raise InputError(f"{path} is damaged: its optimizer state is of another model; delete it")
+    if tensors:
+        for name, parameter in run.model.named_parameters():
+            run.optimizer.state[parameter] = {part: tensors[f"{name}.{part}"] for part in parts}
+    run.history = [StepRecord(**record) for record in state["history"]]
+    return run
+
+
+def _state(run: Run, text: str) -> dict[str, Any]:
+    return {
+        "model_config": asdict(run.model.config),
+        "train_config": asdict(run.config),
+        "text": text,
+        "history": [asdict(record) for record in run.history],
+    }
+
+
+def _optimizer_tensors(run: Run) -> dict[str, Tensor]:
+    state = run.optimizer.state
+    return {
+        f"{name}.{part}": tensor
+        for name, parameter in run.model.named_parameters()
+        for part, tensor in state.get(parameter, {}).items()
+    }
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in `folder` last through a power cut, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_DIRECTORY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
+def _read_state(folder: Path) -> tuple[Path, dict[str, Any]]:
+    path = latest_checkpoint(folder)
+    if path is None:
+        raise InputError(f"no checkpoint in {folder}; `minimoe train --out {folder}` makes one")
+    try:
+        state = json.loads((path / "state.json").read_bytes())
+        missing = {"model_config", "train_config", "text", "history"} - set(state)
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        raise InputError(f"{path} is damaged: state.json: {error}; delete it") from error
+    if missing:
+        raise InputError(f"{path} is damaged: state.json lacks {', '.join(sorted(missing))}")
+    return path, state
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load(path.read_bytes())
+    except (SafetensorError, FileNotFoundError) as error:
+        raise InputError(
+            f"{path.parent} is damaged: {path.name}: {error}; delete that folder"
+        ) from error
+
+
+def _load_weights(model: Transformer, path: Path) -> None:
+    try:
+        model.load_state_dict(_read_tensors(path / "model.safetensors"))
+    except RuntimeError as error:
+        problems = " ".join(str(error).split())
+        raise InputError(f"{path} is of another model: {problems}") from error
+
+
+def _same(what: str, wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
+    differing = [
+        f"{key}={found.get(key)!r} there, {wanted.get(key)!r} asked for"
+        for key in sorted(set(wanted) | set(found))
+        if wanted.get(key) != found.get(key)
+    ]
+    if differing:
+        raise InputError(
+            f"{path} is of another {what}: {'; '.join(differing)}; choose another --out"
+        )

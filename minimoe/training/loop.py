@@ -1,0 +1,198 @@
+"""How does it learn? One training step spelled out, and the run that repeats it."""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from minimoe.config import InputError, ModelConfig, TrainConfig
+from minimoe.data.batches import Batch, training_batch
+from minimoe.data.text import Corpus
+from minimoe.model.moe import MoE
+from minimoe.model.routing import Routing
+from minimoe.model.transformer import Transformer
+from minimoe.training.balance import load_balancing_loss, router_z_loss, update_expert_bias_
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one training step reports.
+
+    Attributes:
+        step: counted from 1.
+        tokens: read so far, this step's included.
+        cross_entropy: nats a token; the auxiliary losses are NOT in it.
+        load_balancing_loss, router_z_loss: means over the MoE layers, before their factors.
+        gradient_norm: before clipping.
+        learning_rate: of this step.
+        seconds: of training so far.
+    """
+
+    step: int
+    tokens: int
+    cross_entropy: float
+    load_balancing_loss: float
+    router_z_loss: float
+    gradient_norm: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass
+class Run:
+    """A model in training: everything that a checkpoint must hold to go on bit for bit."""
+
+    model: Transformer
+    optimizer: torch.optim.AdamW
+    config: TrainConfig
+    history: list[StepRecord] = field(default_factory=list)
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return len(self.history)
+
+
+def start(model_config: ModelConfig, config: TrainConfig, seed: int = 0) -> Run:
+    """A new run: initial weights from `seed`, AdamW without decay on vectors."""
+    if config.length > model_config.max_length:
+        raise InputError(
+            f"length must lie in [1, max_length={model_config.max_length}], got {config.length}"
+        )
+    model = Transformer(model_config, seed).to(getattr(torch, config.dtype))
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() == 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    betas = (config.beta1, config.beta2)
+    return Run(model, torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas), config)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, then a cosine down to final_lr_share of the peak at the last step.
+
+    1000 steps, a peak of 0.003, warmup_share 0.05 and final_lr_share 0.1 give 0.003 at step 50 and
+    0.0003 at step 1000.
+    """
+    warmup = max(1, round(config.warmup_share * config.steps))
+    if step <= warmup:
+        return config.learning_rate * step / warmup
+    progress = (step - warmup) / max(1, config.steps - warmup)
+    cosine = (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+    share = config.final_lr_share + (1 - config.final_lr_share) * cosine
+    return config.learning_rate * share
+
+
+def cross_entropy(
+    logits: Float[Tensor, "B L V"], targets: Int[Tensor, "B L"]
+) -> Float[Tensor, "B L"]:
+    """-ln p(target), in nats, for every position. Equal logits over 256 bytes give 5.545."""
+    losses = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    return losses.view_as(targets)
+
+
+def mean_over_layers(
+    loss: Callable[[Routing], Tensor], routings: tuple[Routing, ...], like: Tensor
+) -> Float[Tensor, ""]:
+    """A router loss averaged over the MoE layers; 0 for a dense model."""
+    return torch.stack([loss(r) for r in routings]).mean() if routings else like.new_zeros(())
+
+
+def train_step(run: Run, batch: Batch) -> StepRecord:
+    """One step: forward, losses, backward, clip, AdamW, selection bias. Appended to the history."""
+    began = time.perf_counter()
+    model, config, step = run.model, run.config, run.step + 1
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate(config, step)
+
+    logits, routings = model(batch.inputs)
+    language = cross_entropy(logits, batch.targets).mean()
+    balance = mean_over_layers(load_balancing_loss, routings, language)
+    z = mean_over_layers(router_z_loss, routings, language)
+    loss = language + config.balance_weight * balance + config.z_weight * z
+
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    if not math.isfinite(float(norm)):
+        raise FloatingPointError(
+            f"the gradient of step {step} is not finite; lower learning_rate="
+            f"{config.learning_rate} or clip_norm={config.clip_norm}"
+        )
+    run.optimizer.step()
+    for layer, routing in zip(moe_layers(model), routings, strict=True):
+        update_expert_bias_(layer.router, routing, config.expert_bias_rate)
+
+    before = run.history[-1] if run.history else None
+    record = StepRecord(
+        step=step,
+        tokens=(before.tokens if before else 0) + batch.inputs.numel(),
+        cross_entropy=language.item(),
+        load_balancing_loss=balance.item(),
+        router_z_loss=z.item(),
+        gradient_norm=norm.item(),
+        learning_rate=learning_rate(config, step),
+        seconds=(before.seconds if before else 0.0) + time.perf_counter() - began,
+    )
+    run.history.append(record)
+    return record
+
+
+def moe_layers(model: Transformer) -> list[MoE]:
+    """The Mixture-of-Experts layers, in the order of the routings that the model returns."""
+    return [block.ff for block in model.blocks if isinstance(block.ff, MoE)]
+
+
+def train(
+    run: Run,
+    corpus: Corpus,
+    *,
+    steps: int | None = None,
+    after_step: Callable[[Run], None] | None = None,
+) -> Run:
+    """Train until `steps` steps are done (default: config.steps); a resumed run goes on.
+
+    The batch of a step is a function of the seed and the step alone, so a run that was stopped and
+    resumed reads what the uninterrupted one reads.
+    """
+    config = run.config
+    while run.step < (config.steps if steps is None else steps):
+        batch = training_batch(
+            corpus,
+            batch_size=config.batch_size,
+            length=config.length,
+            seed=config.seed,
+            step=run.step,
+        )
+        train_step(run, batch)
+        if after_step is not None:
+            after_step(run)
+    return run
+
+
+@torch.no_grad()
+def bits_per_byte(
+    model: Transformer, batches: Iterable[Batch], domains: tuple[str, ...]
+) -> dict[str, float]:
+    """Mean -log2 p of the targets, in bits a token (a byte), for each domain and over "all".
+
+    A model that knows nothing has 8 bits a byte.
+    """
+    sums = torch.zeros(len(domains), dtype=torch.float64)
+    counts = torch.zeros(len(domains), dtype=torch.int64)
+    for batch in batches:
+        losses = cross_entropy(model(batch.inputs)[0], batch.targets).double() / math.log(2)
+        ids = batch.domain_ids.flatten()
+        sums += torch.bincount(ids, losses.flatten(), len(domains))
+        counts += torch.bincount(ids, minlength=len(domains))
+    if not counts.sum():
+        raise InputError("there is no validation text to measure, got 0 batches")
+    bits = (sums / counts).tolist()
+    known = {name: b for name, b, n in zip(domains, bits, counts, strict=True) if n}
+    return {**known, "all": float(sums.sum() / counts.sum())}

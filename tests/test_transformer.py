@@ -1,0 +1,157 @@
+"""The whole model equals its reference, reads with a cache what it reads without, and writes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from minimoe import InputError, Transformer, generate
+from minimoe.config import PRESETS, ModelConfig, preset
+from minimoe.model.attention import KVCache
+from minimoe.model.reference import reference_transformer
+from minimoe.model.transformer import next_token_probabilities
+
+
+def small(name: str, **changes: object) -> ModelConfig:
+    """A preset with small widths: what is not a size stays as it is."""
+    config = preset(name)
+    attention = replace(config.attention, d_model=12, d_head=4)
+    layer = config.moe and replace(config.moe, d_model=12, d_expert=5)
+    d_ff = config.d_ff and 10
+    return replace(config, attention=attention, moe=layer, d_ff=d_ff, vocab_size=40, **changes)
+
+
+def model(name: str, **changes: object) -> Transformer:
+    """A small float64 model with weights large enough that every part matters."""
+    built = Transformer(small(name, **changes), seed=3).double()
+    with torch.no_grad():
+        for parameter in built.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(12)
+    return built
+
+
+def text(n_sequences: int, length: int) -> torch.Tensor:
+    return torch.randint(
+        0, 40, (n_sequences, length), generator=torch.Generator().manual_seed(4)
+    )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("tie", [False, True])
+def test_the_model_equals_the_reference(name: str, tie: bool) -> None:
+    built, tokens = model(name, n_layers=2, tie_embeddings=tie), text(2, 5)
+    logits, _ = built(tokens)
+    wanted = torch.stack([reference_transformer(built, sequence) for sequence in tokens])
+    torch.testing.assert_close(logits, wanted, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("pieces", [[12], [1] * 12, [5, 1, 1, 3, 2]])
+def test_reading_with_a_cache_equals_the_full_forward(name: str, pieces: list[int]) -> None:
+    built, tokens = model(name), text(2, 12)
+    wanted, routings = built(tokens)
+    cache = KVCache(built.config, 2, 12, like=built.embedding)
+    with torch.no_grad():
+        parts = [built(piece, cache) for piece in tokens.split(pieces, dim=1)]
+    got = torch.cat([logits for logits, _ in parts], dim=1)
+    torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
+    for layer, routing in enumerate(routings):
+        chosen = [r[layer].expert_ids.unflatten(0, (2, -1)) for _, r in parts]
+        assert torch.equal(torch.cat(chosen, dim=1).flatten(0, 1), routing.expert_ids)
+
+
+def test_the_cache_holds_the_elements_that_its_formula_says() -> None:
+    config = small("moe")
+    cache = KVCache(config, 1, 100, like=torch.zeros(1))
+    per_token = 2 * config.n_layers * config.attention.n_kv_heads * config.attention.d_head
+    assert cache.kv.numel() == 100 * per_token
+
+
+def test_a_later_token_changes_no_earlier_logit() -> None:
+    built, tokens = model("moe"), text(1, 10)
+    changed = tokens.clone()
+    changed[:, 7:] = (changed[:, 7:] + 1) % 40
+    torch.testing.assert_close(
+        built(tokens)[0][:, :7], built(changed)[0][:, :7], rtol=1e-12, atol=1e-12
+    )
+
+
+def test_a_sequence_does_not_depend_on_the_others_in_its_batch() -> None:
+    built, tokens = model("fine_grained"), text(4, 10)
+    torch.testing.assert_close(
+        built(tokens)[0][2:3], built(tokens[2:3])[0], rtol=1e-11, atol=1e-11
+    )
+
+
+def test_an_untrained_model_knows_nothing() -> None:
+    built = Transformer(preset("moe"))
+    tokens = torch.randint(0, 256, (2, 64), generator=torch.Generator().manual_seed(0))
+    loss = torch.nn.functional.cross_entropy(built(tokens)[0].flatten(0, 1), tokens.flatten())
+    assert abs(loss.item() - 5.545) < 0.1
+
+
+def test_there_is_one_routing_for_each_moe_layer() -> None:
+    assert len(model("fine_grained")(text(1, 3))[1]) == 3
+    assert model("dense")(text(1, 3))[1] == ()
+
+
+def test_the_seed_decides_the_weights_and_nothing_else_does() -> None:
+    torch.manual_seed(1)
+    one = Transformer(small("moe"), seed=5).state_dict()
+    torch.manual_seed(2)
+    two = Transformer(small("moe"), seed=5).state_dict()
+    other = Transformer(small("moe"), seed=6).state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["embedding"], other["embedding"])
+
+
+def test_more_positions_than_there_is_room_for_are_refused() -> None:
+    built = model("dense", max_length=8)
+    with pytest.raises(InputError, match="9 positions exceed the 8"):
+        built(text(1, 9))
+    cache = KVCache(built.config, 1, 4, like=built.embedding)
+    with pytest.raises(InputError, match="5 positions exceed the 4"):
+        built(text(1, 5), cache)
+
+
+def probabilities(**how: float) -> list[float]:
+    logits = torch.tensor([4.0, 2.0, 1.0, 1.0]).double().log()
+    return [round(p, 12) for p in next_token_probabilities(logits, **how).tolist()]
+
+
+def test_sampling_probabilities_have_the_documented_values() -> None:
+    two_thirds = [round(2 / 3, 12), round(1 / 3, 12), 0, 0]
+    assert probabilities() == [0.5, 0.25, 0.125, 0.125]
+    assert probabilities(top_k=2) == two_thirds
+    assert probabilities(top_p=0.7) == two_thirds
+    assert probabilities(top_p=0.5) == [1, 0, 0, 0]
+    assert probabilities(temperature=0.0) == [1, 0, 0, 0]
+    assert probabilities(temperature=0.5) == [round(x / 22, 12) for x in (16, 4, 1, 1)]
+
+
+def test_generation_repeats_with_its_seed_and_equals_the_cache_free_choice() -> None:
+    built, prompt = model("moe"), text(1, 4)[0]
+    greedy = list(generate(built, prompt, 6, temperature=0.0))
+    tokens = prompt
+    for token in greedy:
+        assert int(built(tokens[None])[0][0, -1].argmax()) == token
+        tokens = torch.cat([tokens, torch.tensor([token])])
+    assert list(generate(built, prompt, 6, top_k=1)) == greedy
+    sampled = [list(generate(built, prompt, 20, temperature=3.0, seed=s)) for s in (1, 1, 2)]
+    assert sampled[0] == sampled[1] != sampled[2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"temperature": -1.0}, "temperature must be at least 0 and finite, got -1.0"),
+        ({"top_k": 41}, r"top_k must lie in \[1, vocab_size=40\], got 41"),
+        ({"top_p": 0.0}, r"top_p must lie in \(0, 1\], got 0.0"),
+        ({"n_tokens": -1}, "n_tokens must be at least 0, got -1"),
+        ({"n_tokens": 2000}, "a prompt of 4 and 2000 new tokens exceed max_length=1024"),
+    ],
+)
+def test_nonsense_sampling_is_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        list(generate(model("dense"), text(1, 4)[0], **{"n_tokens": 1, **wrong}))
