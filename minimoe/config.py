@@ -14,8 +14,8 @@ class InputError(ValueError):
 
 def _integer(name: str, value: object, low: int, high: int | None = None, limit: str = "") -> None:
     """Refuse `value` unless it is an integer in [low, high]; `limit` names where `high` is from."""
-    fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
-    if fits and (high is None or value <= high):
+    top = float("inf") if high is None else high
+    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= top:
         return
     if high is None:
         raise InputError(f"{name} must be an integer of at least {low}, got {value!r}")
@@ -340,13 +340,11 @@ def fine_grained() -> ModelConfig:
         n_limited_groups=2,
         n_group_scores=2,
     )
-    return ModelConfig(
-        n_layers=4, attention=_attention(), d_ff=264, moe=layer, n_dense_layers=1
-    )
+    return ModelConfig(n_layers=4, attention=_attention(), d_ff=264, moe=layer, n_dense_layers=1)
 
 
 def _attention() -> AttentionConfig:
-    return AttentionConfig(d_model=128, n_heads=4, n_kv_heads=2, d_head=32, qk_norm=True)
+    return AttentionConfig(d_model=128, n_heads=4, n_kv_heads=2, d_head=32)
 
 
 PRESETS: dict[str, Callable[[], ModelConfig]] = {

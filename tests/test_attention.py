@@ -30,9 +30,7 @@ def run(attention: Attention, x: torch.Tensor) -> torch.Tensor:
     return attention(x, rotation(torch.arange(x.shape[1]), attention.config, x.dtype))
 
 
-@given(
-    st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.booleans(), st.integers(1, 6)
-)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.booleans(), st.integers(1, 6))
 def test_attention_equals_the_reference(
     n_kv_heads: int, group: int, half: int, qk_norm: bool, length: int
 ) -> None:
@@ -49,9 +47,7 @@ def test_attention_equals_the_reference(
 
 
 def small(**changes: int) -> AttentionConfig:
-    return AttentionConfig(
-        **{"d_model": 8, "n_heads": 4, "n_kv_heads": 2, "d_head": 4, **changes}
-    )
+    return AttentionConfig(**{"d_model": 8, "n_heads": 4, "n_kv_heads": 2, "d_head": 4, **changes})
 
 
 def test_a_later_token_changes_no_earlier_output() -> None:

@@ -119,17 +119,13 @@ def test_every_way_equals_the_reference_in_float32(
 
 
 def test_grouped_products_refuse_float64_and_say_what_to_do() -> None:
-    config = MoEConfig(
-        d_model=8, d_expert=4, n_routed_experts=4, top_k=2, experts_way="grouped"
-    )
+    config = MoEConfig(d_model=8, d_expert=4, n_routed_experts=4, top_k=2, experts_way="grouped")
     with pytest.raises(InputError, match=r'got float64; name "segments"'):
         MoE(config).double()(inputs(3, 8))
 
 
 def test_auto_avoids_padding_that_costs_more_than_the_work() -> None:
-    config = MoEConfig(
-        d_model=8, d_expert=4, n_routed_experts=4, top_k=1, normalize_weights=False
-    )
+    config = MoEConfig(d_model=8, d_expert=4, n_routed_experts=4, top_k=1, normalize_weights=False)
 
     def way(choices: list[int], dtype: torch.dtype = torch.float64) -> str:
         logits = torch.nn.functional.one_hot(torch.tensor(choices), 4).double()
@@ -151,9 +147,7 @@ def test_a_dropless_output_does_not_depend_on_the_batch(way: str) -> None:
 
 
 def test_capacity_makes_the_output_depend_on_the_batch() -> None:
-    config = MoEConfig(
-        d_model=8, d_expert=6, n_routed_experts=5, top_k=2, capacity_factor=0.5
-    )
+    config = MoEConfig(d_model=8, d_expert=6, n_routed_experts=5, top_k=2, capacity_factor=0.5)
     layer, x = random_layer(config), inputs(64, 8)
     together, routing = layer(x)
     alone = torch.cat([layer(row[None])[0] for row in x])
@@ -183,9 +177,7 @@ def test_gradients_reach_the_router_and_only_the_experts_that_were_used(way: str
 
 
 def test_a_top_1_router_without_normalization_still_learns() -> None:
-    config = MoEConfig(
-        d_model=8, d_expert=6, n_routed_experts=4, top_k=1, normalize_weights=False
-    )
+    config = MoEConfig(d_model=8, d_expert=6, n_routed_experts=4, top_k=1, normalize_weights=False)
     layer = random_layer(config)
     layer(inputs(16, 8))[0].square().sum().backward()
     assert layer.router.weight.grad.abs().max() > 1e-3

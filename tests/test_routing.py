@@ -24,7 +24,9 @@ def random_logits(n_tokens: int, n_experts: int) -> torch.Tensor:
 
 
 def close(got: torch.Tensor, wanted: list[float]) -> bool:
-    return torch.allclose(got.flatten(), torch.tensor(wanted, dtype=torch.float64), rtol=0, atol=1e-14)
+    return torch.allclose(
+        got.flatten(), torch.tensor(wanted, dtype=torch.float64), rtol=0, atol=1e-14
+    )
 
 
 def test_scores_and_weights_have_the_documented_values() -> None:

@@ -32,9 +32,7 @@ def model(name: str, **changes: object) -> Transformer:
 
 
 def text(n_sequences: int, length: int) -> torch.Tensor:
-    return torch.randint(
-        0, 40, (n_sequences, length), generator=torch.Generator().manual_seed(4)
-    )
+    return torch.randint(0, 40, (n_sequences, length), generator=torch.Generator().manual_seed(4))
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -79,9 +77,7 @@ def test_a_later_token_changes_no_earlier_logit() -> None:
 
 def test_a_sequence_does_not_depend_on_the_others_in_its_batch() -> None:
     built, tokens = model("fine_grained"), text(4, 10)
-    torch.testing.assert_close(
-        built(tokens)[0][2:3], built(tokens[2:3])[0], rtol=1e-11, atol=1e-11
-    )
+    torch.testing.assert_close(built(tokens)[0][2:3], built(tokens[2:3])[0], rtol=1e-11, atol=1e-11)
 
 
 def test_an_untrained_model_knows_nothing() -> None:

@@ -78,9 +78,7 @@ def _attention_forward(q: Any, k: Any, v: Any, *args: Any, **kwargs: Any) -> int
 
 
 def _attention_backward(grad: Any, q: Any, k: Any, v: Any, *args: Any, **kwargs: Any) -> int:
-    return sdpa_backward_flop_count(
-        grad, q, _for_each_query_head(k, q), _for_each_query_head(v, q)
-    )
+    return sdpa_backward_flop_count(grad, q, _for_each_query_head(k, q), _for_each_query_head(v, q))
 
 
 def _for_each_query_head(kv: Any, q: Any) -> Any:
@@ -116,6 +114,5 @@ def measured_flops(
     with torch.set_grad_enabled(backward), counter:
         logits, _ = model(tokens)
         if backward:
-            logits.sum().backward()
-    model.zero_grad(set_to_none=True)
+            torch.autograd.grad(logits.sum(), list(model.parameters()))
     return counter.get_total_flops()

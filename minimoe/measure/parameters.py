@@ -187,4 +187,4 @@ def touched_parameters(model: Transformer, tokens: Int[Tensor, "L"]) -> Int[Tens
         with recorded(model) as recorder:
             model(token.view(1, 1), cache)
         counts.append(recorder.n_touched)
-    return torch.tensor(counts)
+    return torch.tensor(counts, dtype=torch.int64)

@@ -1,5 +1,6 @@
 """What did the router do? Load, dead experts, entropy, and the worst overload."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,9 +10,7 @@ from torch import Tensor
 from minimoe.model.routing import Routing
 
 
-def expert_load(
-    routing: Routing, mask: Bool[Tensor, "T"] | None = None
-) -> Float[Tensor, "E"]:
+def expert_load(routing: Routing, mask: Bool[Tensor, "T"] | None = None) -> Float[Tensor, "E"]:
     """Share of the T * K assignments that each expert got; it sums to 1, 1/E at perfect balance.
 
     Choices (0, 0, 1) of 2 experts give loads (2/3, 1/3).
@@ -43,7 +42,7 @@ def max_violation(load: Float[Tensor, "E"]) -> float:
 
 def load_entropy(load: Float[Tensor, "E"]) -> float:
     """Entropy of the load in bits: log2 E at perfect balance, 0 if one expert gets everything."""
-    return float(-torch.xlogy(load, load).sum() / torch.log(torch.tensor(2.0)).double())
+    return float(torch.special.entr(load).sum()) / math.log(2)
 
 
 def router_entropy(routing: Routing) -> Float[Tensor, "T"]:
@@ -52,5 +51,5 @@ def router_entropy(routing: Routing) -> Float[Tensor, "T"]:
     Scores are made to sum to 1 first (sigmoid scores do not).
     """
     p = routing.scores.double()
-    p = p / p.sum(-1, keepdim=True)
-    return -torch.xlogy(p, p).sum(-1) / torch.log(torch.tensor(2.0)).double()
+    p = p / p.sum(-1, keepdim=True).clamp_min(torch.finfo(p.dtype).tiny)
+    return torch.special.entr(p).sum(-1) / math.log(2)

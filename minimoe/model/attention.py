@@ -17,9 +17,7 @@ class Rotation:
     sin: Float[Tensor, "L half"]
 
 
-def rotation(
-    positions: Int[Tensor, "L"], config: AttentionConfig, dtype: torch.dtype
-) -> Rotation:
+def rotation(positions: Int[Tensor, "L"], config: AttentionConfig, dtype: torch.dtype) -> Rotation:
     """Angles position * rope_base^(-2i / d_head) for the pairs i (arXiv 2104.09864, section 3.2.2).
 
     Position 0 has cosine 1 and sine 0; pair 0 turns by one radian a position.
@@ -32,9 +30,7 @@ def rotation(
 def rotate(x: Float[Tensor, "B H L d"], by: Rotation) -> Float[Tensor, "B H L d"]:
     """Turn the pairs (x[i], x[i + d_head / 2]) of every head by their angles."""
     first, second = x.chunk(2, dim=-1)
-    return torch.cat(
-        (first * by.cos - second * by.sin, second * by.cos + first * by.sin), dim=-1
-    )
+    return torch.cat((first * by.cos - second * by.sin, second * by.cos + first * by.sin), dim=-1)
 
 
 class KVCache:

@@ -35,9 +35,7 @@ def plan_dispatch(routing: Routing) -> DispatchPlan:
     return DispatchPlan(slots, counts[:-1])
 
 
-def dispatch(
-    x: Float[Tensor, "T D"], plan: DispatchPlan, top_k: int
-) -> Float[Tensor, "N D"]:
+def dispatch(x: Float[Tensor, "T D"], plan: DispatchPlan, top_k: int) -> Float[Tensor, "N D"]:
     """Copy each token once for every kept assignment, in the plan's order."""
     return x.index_select(0, plan.slots // top_k)
 

@@ -93,7 +93,8 @@ class Experts(nn.Module):
             return rows
         counts = plan.tokens_per_expert
         used = counts.nonzero().squeeze(1)
-        gate_up, down = self.gate_up, self.down
+        gate_up: Tensor = self.gate_up
+        down: Tensor = self.down
         if len(used) < len(counts):  # an expert without tokens is neither read nor computed
             counts, gate_up, down = counts[used], gate_up[used], down[used]
         expert = torch.arange(len(used), device=rows.device).repeat_interleave(counts)

@@ -1,4 +1,4 @@
-"""What does a Mixture-of-Experts layer do? Route, dispatch, compute, combine, add what is shared."""
+"""What does a Mixture-of-Experts layer do? Route, dispatch, compute, combine, add the shared."""
 
 from jaxtyping import Float
 from torch import Tensor, nn

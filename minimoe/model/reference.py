@@ -7,7 +7,7 @@ import math
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from minimoe.config import MoEConfig
 from minimoe.model.attention import Attention
@@ -58,7 +58,8 @@ def reference_moe(
     if config.capacity_factor is not None:
         exact = config.capacity_factor * len(x) * config.top_k / config.n_routed_experts
         room = [math.ceil(round(exact, 9))] * config.n_routed_experts
-    outputs, received = [], []
+    outputs: list[Tensor] = []
+    received: list[list[int]] = []
     for token in x:
         scores = reference_scores(layer.router.weight @ token, config)
         bias = layer.router.expert_bias
@@ -106,7 +107,7 @@ def reference_attention(
     config = layer.config
 
     def head(
-        weight: Tensor, norm: torch.nn.Module | None, token: Tensor, h: int, position: int
+        weight: Tensor, norm: nn.RMSNorm | None, token: Tensor, h: int, position: int
     ) -> Tensor:
         vector = weight[h * config.d_head : (h + 1) * config.d_head] @ token
         if norm is not None:
@@ -131,11 +132,11 @@ def reference_transformer(model: Transformer, tokens: Int[Tensor, "L"]) -> Float
     """The whole model on one sequence."""
     eps = model.config.norm_eps
 
-    def normed(x: Tensor, norm: torch.nn.Module) -> Tensor:
+    def normed(x: Tensor, norm: nn.RMSNorm) -> Tensor:
         return torch.stack([reference_norm(row, norm.weight, eps) for row in x])
 
     x = model.embedding[tokens]
-    for block in model.blocks:
+    for block in model.layers():
         x = x + reference_attention(block.attention, normed(x, block.attention_norm), eps)
         h = normed(x, block.ff_norm)
         if isinstance(block.ff, SwiGLU):

@@ -118,9 +118,7 @@ def capacity(n_tokens: int, config: MoEConfig) -> int | None:
     return math.ceil(round(per_expert, 9))
 
 
-def keep_within_capacity(
-    expert_ids: Int[Tensor, "T K"], config: MoEConfig
-) -> Bool[Tensor, "T K"]:
+def keep_within_capacity(expert_ids: Int[Tensor, "T K"], config: MoEConfig) -> Bool[Tensor, "T K"]:
     """Keep each expert's first `capacity` assignments in token order; all of them if dropless."""
     limit = capacity(len(expert_ids), config)
     if limit is None:

@@ -60,6 +60,14 @@ class Transformer(nn.Module):
             self.head = nn.Parameter(torch.empty(config.vocab_size, config.d_model))
         initialize_(self, seed, config.n_layers)
 
+    def layers(self) -> list[Block]:
+        """The blocks, in order."""
+        return [block for block in self.blocks if isinstance(block, Block)]
+
+    def moe_layers(self) -> list[MoE]:
+        """The Mixture-of-Experts layers, in the order of the routings."""
+        return [block.ff for block in self.layers() if isinstance(block.ff, MoE)]
+
     def forward(
         self, tokens: Int[Tensor, "B L"], cache: KVCache | None = None
     ) -> tuple[Float[Tensor, "B L V"], tuple[Routing, ...]]:
@@ -88,7 +96,7 @@ class Transformer(nn.Module):
         positions = torch.arange(n_read, n_read + tokens.shape[1], device=tokens.device)
         by = rotation(positions, self.config.attention, x.dtype)
         routings = []
-        for block in self.blocks:
+        for block in self.layers():
             x, routing = block(x, by, cache)
             if routing is not None:
                 routings.append(routing)

@@ -28,14 +28,14 @@ def load_balancing_loss(
     if mask is not None:
         scores, expert_ids = scores[mask], expert_ids[mask]
     n_experts = scores.shape[1]
-    load = torch.bincount(expert_ids.flatten(), minlength=n_experts) / expert_ids.numel()
-    probabilities = scores / scores.sum(-1, keepdim=True)
-    return n_experts * (load.to(scores.dtype) * probabilities.mean(0)).sum()
+    counts = torch.bincount(expert_ids.flatten(), minlength=n_experts)
+    load = counts.to(scores.dtype) / expert_ids.numel()
+    smallest = torch.finfo(scores.dtype).tiny  # sigmoid scores can all be 0
+    probabilities = scores / scores.sum(-1, keepdim=True).clamp_min(smallest)
+    return n_experts * (load * probabilities.mean(0)).sum()
 
 
-def router_z_loss(
-    routing: Routing, mask: Bool[Tensor, "T"] | None = None
-) -> Float[Tensor, ""]:
+def router_z_loss(routing: Routing, mask: Bool[Tensor, "T"] | None = None) -> Float[Tensor, ""]:
     """Mean over tokens of the squared log-partition, logsumexp(logits)^2 (arXiv 2202.08906, eq. 5).
 
     Returns:
@@ -54,5 +54,6 @@ def update_expert_bias_(router: Router, routing: Routing, rate: float) -> None:
     """
     if router.expert_bias is None:
         return
-    counts = routing.tokens_per_expert.to(router.expert_bias.dtype)
-    router.expert_bias += rate * (counts.mean() - counts).sign()
+    counts = routing.tokens_per_expert
+    missing = counts.sum() - len(counts) * counts  # E * (mean - count), in whole numbers
+    router.expert_bias += rate * missing.sign().to(router.expert_bias.dtype)

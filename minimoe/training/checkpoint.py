@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,22 @@ from minimoe.config import (
     train_config_from,
 )
 from minimoe.data.text import Corpus
+from minimoe.files import usable_folder
 from minimoe.model.transformer import Transformer
-from minimoe.training.loop import Run, StepRecord, start
+from minimoe.training.loop import (
+    Run,
+    StepRecord,
+    interrupt_between_steps,
+    next_batch,
+    start,
+    train_step,
+)
 
 
 def text_digest(corpus: Corpus) -> str:
-    """SHA-256 of a corpus, so that a run is not resumed on another text."""
-    return hashlib.sha256(corpus.tokens.numpy().tobytes()).hexdigest()
+    """SHA-256 of a corpus and its domains, so that a run is not resumed on another text."""
+    parts = (corpus.tokens, corpus.domain_ids)
+    return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
 
 
 def save_checkpoint(run: Run, folder: Path, text: str) -> Path:
@@ -104,7 +114,7 @@ def resume(folder: Path, model_config: ModelConfig, config: TrainConfig, text: s
     if tensors:
         for name, parameter in run.model.named_parameters():
             run.optimizer.state[parameter] = {part: tensors[f"{name}.{part}"] for part in parts}
-    run.history = [StepRecord(**record) for record in state["history"]]
+    run.history = state["history"]
     return run
 
 
@@ -152,10 +162,13 @@ def _read_state(folder: Path) -> tuple[Path, dict[str, Any]]:
     try:
         state = json.loads((path / "state.json").read_bytes())
         missing = {"model_config", "train_config", "text", "history"} - set(state)
+        if missing:
+            raise ValueError(f"lacks {', '.join(sorted(missing))}")
+        model_config_from(state["model_config"])
+        train_config_from(state["train_config"])
+        state["history"] = [StepRecord(**record) for record in state["history"]]
     except (ValueError, TypeError, FileNotFoundError) as error:
-        raise InputError(f"{path} is damaged: state.json: {error}; delete it") from error
-    if missing:
-        raise InputError(f"{path} is damaged: state.json lacks {', '.join(sorted(missing))}")
+        raise InputError(f"{path} is damaged: state.json: {error}; delete that folder") from error
     return path, state
 
 
@@ -177,6 +190,7 @@ def _load_weights(model: Transformer, path: Path) -> None:
 
 
 def _same(what: str, wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
+    wanted, found = _flat(wanted), _flat(found)
     differing = [
         f"{key}={found.get(key)!r} there, {wanted.get(key)!r} asked for"
         for key in sorted(set(wanted) | set(found))
@@ -186,3 +200,56 @@ def _same(what: str, wanted: dict[str, Any], found: dict[str, Any], path: Path) 
         raise InputError(
             f"{path} is of another {what}: {'; '.join(differing)}; choose another --out"
         )
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields side by side: {"moe": {"top_k": 2}} becomes {"moe.top_k": 2}."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def train_in_folder(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    corpus: Corpus,
+    folder: Path,
+    *,
+    save_every: int = 100,
+    progress: Callable[[int, int], Iterable[int]] = range,
+) -> Run:
+    """Train to the end, with a checkpoint every so many steps; go on from the latest one, if any.
+
+    Ctrl-C saves a checkpoint and returns.
+
+    Args:
+        save_every: steps between two checkpoints; the last step is always saved.
+        progress: gets the first step and the number of steps, returns an iterable over the rest.
+
+    Returns:
+        The run; its `step` is below `config.steps` if it was interrupted.
+
+    Raises:
+        InputError: the checkpoint in `folder` is damaged or of another run.
+        OSError: `folder` cannot be written to.
+    """
+    if save_every < 1:
+        raise InputError(f"save_every must be at least 1 step, got {save_every}")
+    usable_folder(folder)
+    text = text_digest(corpus)
+    if latest_checkpoint(folder) is None:
+        run = start(model_config, config, config.seed)
+    else:
+        run = resume(folder, model_config, config, text)
+    with interrupt_between_steps() as interrupted:
+        for _ in progress(run.step, config.steps):
+            train_step(run, next_batch(run, corpus))
+            stop = interrupted()
+            if run.step % save_every == 0 or run.step == config.steps or stop:
+                save_checkpoint(run, folder, text)
+            if stop:
+                break
+    return run

@@ -1,9 +1,12 @@
 """How does it learn? One training step spelled out, and the run that repeats it."""
 
 import math
+import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +15,6 @@ from torch import Tensor, nn
 from minimoe.config import InputError, ModelConfig, TrainConfig
 from minimoe.data.batches import Batch, training_batch
 from minimoe.data.text import Corpus
-from minimoe.model.moe import MoE
 from minimoe.model.routing import Routing
 from minimoe.model.transformer import Transformer
 from minimoe.training.balance import load_balancing_loss, router_z_loss, update_expert_bias_
@@ -71,7 +73,8 @@ def start(model_config: ModelConfig, config: TrainConfig, seed: int = 0) -> Run:
         {"params": vectors, "weight_decay": 0.0},
     ]
     betas = (config.beta1, config.beta2)
-    return Run(model, torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas), config)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
+    return Run(model, optimizer, config)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -126,7 +129,7 @@ def train_step(run: Run, batch: Batch) -> StepRecord:
             f"{config.learning_rate} or clip_norm={config.clip_norm}"
         )
     run.optimizer.step()
-    for layer, routing in zip(moe_layers(model), routings, strict=True):
+    for layer, routing in zip(model.moe_layers(), routings, strict=True):
         update_expert_bias_(layer.router, routing, config.expert_bias_rate)
 
     before = run.history[-1] if run.history else None
@@ -144,11 +147,6 @@ def train_step(run: Run, batch: Batch) -> StepRecord:
     return record
 
 
-def moe_layers(model: Transformer) -> list[MoE]:
-    """The Mixture-of-Experts layers, in the order of the routings that the model returns."""
-    return [block.ff for block in model.blocks if isinstance(block.ff, MoE)]
-
-
 def train(
     run: Run,
     corpus: Corpus,
@@ -158,22 +156,26 @@ def train(
 ) -> Run:
     """Train until `steps` steps are done (default: config.steps); a resumed run goes on.
 
-    The batch of a step is a function of the seed and the step alone, so a run that was stopped and
-    resumed reads what the uninterrupted one reads.
+    A run that was stopped and resumed reads what the uninterrupted one reads.
     """
     config = run.config
     while run.step < (config.steps if steps is None else steps):
-        batch = training_batch(
-            corpus,
-            batch_size=config.batch_size,
-            length=config.length,
-            seed=config.seed,
-            step=run.step,
-        )
-        train_step(run, batch)
+        train_step(run, next_batch(run, corpus))
         if after_step is not None:
             after_step(run)
     return run
+
+
+def next_batch(run: Run, corpus: Corpus) -> Batch:
+    """The batch of the run's next step: a function of the seed and the step alone."""
+    config = run.config
+    return training_batch(
+        corpus,
+        batch_size=config.batch_size,
+        length=config.length,
+        seed=config.seed,
+        step=run.step,
+    )
 
 
 @torch.no_grad()
@@ -196,3 +198,24 @@ def bits_per_byte(
     bits = (sums / counts).tolist()
     known = {name: b for name, b, n in zip(domains, bits, counts, strict=True) if n}
     return {**known, "all": float(sums.sum() / counts.sum())}
+
+
+@contextmanager
+def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a question that a loop asks between two steps.
+
+    Yields:
+        A function that says whether Ctrl-C was pressed; a second one interrupts at once.
+    """
+    pressed = False
+
+    def remember(signum: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)

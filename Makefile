@@ -1,0 +1,72 @@
+# What can be done here? `make` alone prints the targets.
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+TESTS ?= tests notebooks
+BIN := $(VENV)/bin
+# One thread for each test worker, unless the caller says otherwise.
+THREADS := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1}
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Another Python or environment: make PYTHON=python3.12 VENV=.venv312 test"
+	@echo "  Some tests only:               make TESTS=tests/test_moe.py test"
+
+run: $(VENV)/base.stamp  ## install, then train dense against sparse and write tour/index.html
+	@$(BIN)/minimoe tour
+
+test: $(VENV)/dev.stamp  ## install, then run every test and every notebook
+	@$(THREADS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope \
+	  --nbval --nbval-current-env --nbval-cell-timeout=120 $(TESTS)
+
+lab: $(VENV)/base.stamp  ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab notebooks/00_map.ipynb
+
+notebooks: $(VENV)/dev.stamp  ## build the notebooks again from notebooks/source
+	@$(BIN)/python notebooks/build.py
+
+check: $(VENV)/dev.stamp  ## formatter, linter, types, import contract, then make test
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+clean:  ## remove the environment and every cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis dist
+	find minimoe notebooks tests -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is as new as the last installation: nothing is installed twice for one pyproject.toml.
+# Byte code is written apart from the installation: for a run only of what it imports (40 s less),
+# for the tests of everything, on all cores.
+$(VENV)/base.stamp: pyproject.toml
+	@$(call install,.)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import matplotlib.pyplot, minimoe, safetensors.torch, tqdm"
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml
+	@$(call install,.[dev])
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || :
+	@touch $(VENV)/base.stamp $@
+
+define install
+say() { echo "minimoe: $$*" >&2; exit 1; }; \
+$(BIN)/python -c "" 2>/dev/null || { \
+  command -v $(PYTHON) >/dev/null 2>&1 \
+    || say "no $(PYTHON) found; install Python 3.10 or newer, or name one: make PYTHON=/path/to/python"; \
+  $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10))" \
+    || say "Python 3.10 or newer is needed, $(PYTHON) is $$($(PYTHON) -c 'import platform; print(platform.python_version())'); name another: make PYTHON=python3.12"; \
+  $(PYTHON) -c "import ensurepip, venv" 2>/dev/null \
+    || say "$(PYTHON) has no venv module; on Debian or Ubuntu: apt install python3-venv"; \
+  $(PYTHON) -m venv --clear $(VENV) || say "could not make $(VENV)"; \
+}; \
+echo "installing into $(VENV); the first time takes a minute or more"; \
+$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e "$(1)" 2>$(VENV)/install.log || { \
+  ! grep -q "No matching distribution found for torch" $(VENV)/install.log \
+    || say "torch 2.13.0 has no wheel for this system ($$($(BIN)/python -c 'import platform, sys; print(sys.platform, platform.machine(), "Python", platform.python_version())')); the README says where it has one"; \
+  say "the installation failed: $$(grep '^ERROR' $(VENV)/install.log | tail -n 1) (all of it: $(VENV)/install.log)"; \
+}
+endef
+
+.PHONY: help run test lab notebooks check clean

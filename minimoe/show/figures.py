@@ -1,0 +1,417 @@
+"""How do numbers become figures? Small functions that draw on the Axes they are given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, SupportsFloat
+
+import numpy as np
+from cycler import cycler
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike
+
+from minimoe.config import InputError
+from minimoe.show import contrast, expert_color, ink_on, mix
+from minimoe.show.tables import si
+
+# Okabe and Ito's colours again, those that stand out on white first: lines, not experts.
+_LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
+_DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 3)), (0, (1, 1)), "-")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "++", "oo")
+_MOST_NUMBERED = 16  # experts up to which a heat map writes the numbers in its cells
+_VISIBLE = {" ": "␣", "\n": "↵", "\t": "→"}
+
+
+def style() -> None:
+    """Set matplotlib to the look of all figures: legible, plain, the same on every machine."""
+    rcParams.update(
+        {
+            "font.family": "DejaVu Sans",  # shipped with matplotlib, so the same everywhere
+            "font.size": 11,
+            "axes.titlesize": 12,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.labelsize": 11,
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
+            "legend.fontsize": 10,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": "#59636e",
+            "axes.axisbelow": True,
+            "axes.grid": False,
+            "grid.color": "#dfe3e8",
+            "grid.linewidth": 0.8,
+            "lines.linewidth": 2.0,
+            "hatch.linewidth": 0.6,
+            "figure.figsize": (8.0, 4.0),
+            "figure.dpi": 100,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "figure.constrained_layout.h_pad": 0.09,
+            "figure.constrained_layout.w_pad": 0.09,
+            "savefig.facecolor": "white",
+            "image.cmap": "cividis",
+            "svg.hashsalt": "minimoe",
+            "axes.prop_cycle": cycler(color=list(_LINES)),
+        }
+    )
+
+
+def expert_colors(n: int) -> list[str]:
+    """One colour per expert, the same as in the routing view.
+
+    Args:
+        n: how many experts, at least 0; from the ninth on the hues repeat.
+
+    Returns:
+        n colours as `#RRGGBB`; `expert_colors(2) == ["#E69F00", "#56B4E9"]`.
+    """
+    return [expert_color(expert) for expert in range(n)]
+
+
+def plot_curves(
+    ax: Axes,
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    log_x: bool = False,
+) -> None:
+    """Draw one line per label, with its last value written at its end.
+
+    Args:
+        ax: where to draw.
+        curves: label to (x, y), each [n] with n at least 1.
+        xlabel: what x is, with its unit.
+        ylabel: what y is, with its unit.
+        log_x: a logarithmic x axis.
+
+    Raises:
+        InputError: when x and y of a curve differ in length.
+    """
+    ends = []
+    for number, (label, (x, y)) in enumerate(curves.items()):
+        xs, ys = _pair(label, x, y)
+        look = _look(number)
+        points = {"marker": look.pop("marker"), "markevery": max(1, len(xs) // 8), "markersize": 5}
+        ax.plot(xs, ys, label=label, **look, **points)
+        ends.append((float(xs[-1]), float(ys[-1]), look["color"]))
+    _curve_axes(ax, xlabel, ylabel, log_x, many=len(curves) > 1)
+    _write_ends(ax, ends)
+
+
+def plot_curve_band(
+    ax: Axes,
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    log_x: bool = False,
+) -> None:
+    """Draw the mean over seeds as a line and the range from least to most as a band.
+
+    Args:
+        ax: where to draw.
+        curves: label to (x, y), x [n] and y [n_seeds, n].
+        xlabel: what x is, with its unit.
+        ylabel: what y is, with its unit.
+        log_x: a logarithmic x axis.
+
+    Raises:
+        InputError: when y is not [n_seeds, n] for the n of x.
+    """
+    ends = []
+    for number, (label, (x, y)) in enumerate(curves.items()):
+        xs, ys = np.asarray(x, float), np.asarray(y, float)
+        if ys.ndim != 2 or ys.shape[1:] != xs.shape:
+            raise InputError(f"{label}: y must be [n_seeds, {xs.size}] like x, got {ys.shape}")
+        look = _look(number)
+        look.pop("marker")
+        ax.plot(xs, ys.mean(0), label=f"{label} (mean, range of {len(ys)} seeds)", **look)
+        ax.fill_between(xs, ys.min(0), ys.max(0), color=look["color"], alpha=0.2, linewidth=0)
+        ends.append((float(xs[-1]), float(ys.mean(0)[-1]), look["color"]))
+    _curve_axes(ax, xlabel, ylabel, log_x, many=True)
+    _write_ends(ax, ends)
+
+
+def plot_load(ax: Axes, load: ArrayLike, layer_names: Sequence[str] | None = None) -> None:
+    """Draw how the assignments spread over the experts, with 1/E marked.
+
+    Args:
+        ax: where to draw.
+        load: shares of the assignments, [E] for one layer (bars) or [n_layers, E] (heat map);
+            each layer sums to 1.
+        layer_names: one name per layer of a heat map; None: counted from 1.
+
+    Raises:
+        InputError: when load has another number of axes, or a layer does not sum to 1.
+    """
+    shares = np.asarray(load, float)
+    if shares.ndim not in (1, 2) or 0 in shares.shape:
+        raise InputError(f"load must be [E] or [n_layers, E], got shape {shares.shape}")
+    for total in np.atleast_1d(shares.sum(-1)):
+        if not abs(total - 1) < 1e-3:
+            raise InputError(
+                f"load must sum to 1 in each layer, got {total:g}: divide the counts by their sum"
+            )
+    if shares.ndim == 1:
+        return _load_bars(ax, shares)
+    if layer_names is not None and len(layer_names) != len(shares):
+        raise InputError(
+            f"layer_names must hold one name per layer ({len(shares)}), got {len(layer_names)}"
+        )
+    return _load_map(ax, shares, layer_names)
+
+
+def plot_stacked(ax: Axes, rows: Mapping[str, Mapping[str, SupportsFloat]], unit: str) -> None:
+    """Draw where an amount sits: one horizontal bar per row, made of its parts.
+
+    Args:
+        ax: where to draw.
+        rows: row to {part to amount}, amounts 0 or more; the first row is drawn on top.
+        unit: what is counted, such as "parameters".
+
+    Raises:
+        InputError: when an amount is negative.
+    """
+    parts = list(dict.fromkeys(part for amounts in rows.values() for part in amounts))
+    totals = [math.fsum(map(float, amounts.values())) for amounts in rows.values()]
+    left = np.zeros(len(rows))
+    for number, part in enumerate(parts):
+        widths = np.array([float(amounts.get(part, 0)) for amounts in rows.values()], float)
+        if (widths < 0).any():
+            raise InputError(f"amounts must be at least 0, got {part} = {widths.min():g}")
+        color, hatch = expert_color(number), _HATCHES[number % len(_HATCHES)]
+        line = mix(color, ink_on(color), 0.35)
+        ax.barh(
+            range(len(rows)), widths, left=left, label=part, color=color, hatch=hatch, height=0.62,
+            edgecolor=line, linewidth=0,
+        )  # fmt: skip
+        for row, (start, width) in enumerate(zip(left, widths, strict=True)):
+            _write_part(ax, row, start, width, max(totals), color)
+        left += widths
+    for row, total in enumerate(totals):
+        ax.text(total, row, f" {si(total)}", va="center", ha="left", fontweight="bold")
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set_ylim(len(rows) - 0.45, -0.55)
+    ax.set_xlim(0, max(totals) * 1.14 or 1)
+    ax.set_xlabel(unit)
+    ax.xaxis.set_major_formatter(FuncFormatter(_tick))
+    ax.tick_params(axis="y", length=0)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(4, len(parts)), borderaxespad=0.4)
+
+
+def plot_scores(
+    ax: Axes, scores: ArrayLike, expert_ids: ArrayLike, token_labels: Sequence[str]
+) -> None:
+    """Draw the router's scores as a heat map, tokens from left to right, the chosen ones dotted.
+
+    Args:
+        ax: where to draw.
+        scores: [T, E], what the router gave each expert.
+        expert_ids: integers [T, K], the experts chosen.
+        token_labels: T texts; a character that the font lacks is written as its code point.
+
+    Raises:
+        InputError: when the three disagree on T, or an expert is not in [0, E).
+    """
+    table, chosen = np.asarray(scores, float), np.asarray(expert_ids)
+    if table.ndim != 2 or chosen.ndim != 2 or len(table) != len(chosen):
+        raise InputError(
+            f"scores must be [T, E] and expert_ids [T, K], got {table.shape} and {chosen.shape}"
+        )
+    if len(token_labels) != len(table):
+        raise InputError(f"token_labels must hold T={len(table)} texts, got {len(token_labels)}")
+    if chosen.size and not 0 <= chosen.min() <= chosen.max() < table.shape[1]:
+        worst = chosen.min() if chosen.min() < 0 else chosen.max()
+        raise InputError(f"expert_ids must lie in [0, E={table.shape[1]}), got {worst}")
+    image = ax.imshow(table.T, cmap="cividis", aspect="auto", interpolation="nearest")
+    tokens = np.repeat(np.arange(len(table)), chosen.shape[1])
+    ax.scatter(tokens, chosen.ravel(), s=42, color="white", edgecolors="black", linewidths=1.2)
+    labels = [_drawable(text) for text in token_labels]
+    turn = 90 if max(map(len, labels), default=0) > 2 else 0
+    ax.set_xticks(range(len(table)), labels, parse_math=False, rotation=turn)
+    _expert_ticks(ax.yaxis, table.shape[1])
+    ax.set_xlabel("token, in reading order (dot: chosen)")
+    ax.set_ylabel("expert")
+    _plain_map(ax)
+    ax.figure.colorbar(image, ax=ax, label="router score", pad=0.02)
+
+
+def plot_bars_log(ax: Axes, amounts: Mapping[str, SupportsFloat], unit: str) -> None:
+    """Draw amounts that differ by powers of ten, as bars on a logarithmic axis with their values.
+
+    The bars start at a power of ten below the least amount, since such an axis has no zero:
+    compare where bars end, not how long they are.
+
+    Args:
+        ax: where to draw.
+        amounts: label to amount, above 0; the first is drawn on top.
+        unit: what is counted, such as "bytes per token".
+
+    Raises:
+        InputError: when an amount is not above 0.
+    """
+    values = np.array([float(amount) for amount in amounts.values()])
+    if not (values > 0).all():
+        raise InputError(f"amounts on a logarithmic axis must be above 0, got {values.min():g}")
+    low = 10.0 ** (math.floor(math.log10(values.min()) - 0.15))
+    rows = range(len(values))
+    ax.set_xscale("log")
+    ax.barh(rows, values - low, left=low, height=0.6, color=_LINES[0])
+    for row, value in zip(rows, values, strict=True):
+        ax.text(value, row, f" {si(value)}", va="center", ha="left", fontweight="bold")
+    ax.set_yticks(rows, list(amounts))
+    ax.set_ylim(len(values) - 0.45, -0.55)
+    ax.set_xlim(low, values.max() * (values.max() / low) ** 0.14)
+    ax.set_xlabel(f"{unit} (logarithmic: each grid line is 10 times the one before)")
+    ax.xaxis.set_major_formatter(FuncFormatter(_tick))
+    ax.grid(axis="x")
+    ax.tick_params(axis="y", length=0)
+
+
+def _look(number: int) -> dict[str, Any]:
+    """Colour, dashes and marker of the line with this number: three signs, never colour alone."""
+    at = number % len(_LINES)
+    return {"color": _LINES[at], "linestyle": _DASHES[at], "marker": _MARKERS[at]}
+
+
+def _pair(label: str, x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    xs, ys = np.asarray(x, float), np.asarray(y, float)
+    if xs.ndim != 1 or xs.shape != ys.shape or not xs.size:
+        raise InputError(f"{label}: x and y must be [n] alike, got {xs.shape} and {ys.shape}")
+    return xs, ys
+
+
+def _curve_axes(ax: Axes, xlabel: str, ylabel: str, log_x: bool, many: bool) -> None:
+    if log_x:
+        points = np.unique(np.concatenate([line.get_xdata() for line in ax.lines]))
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        if len(points) <= 10:  # few enough to be named each
+            ax.set_xticks(points)
+            ax.minorticks_off()
+    ax.xaxis.set_major_formatter(FuncFormatter(_tick))
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    ax.grid(axis="y")
+    if many:
+        ax.legend(handlelength=3.2)
+
+
+def _write_ends(ax: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
+    """Write the last value of each curve beside its end, moved apart where they would overlap."""
+    low, high = ax.get_xlim()
+    more = (high / low) ** 0.1 if ax.get_xscale() == "log" else 0.1 * (high - low)
+    ax.set_xlim(low, high * more if ax.get_xscale() == "log" else high + more)
+    points_per_pixel = 72 / ax.figure.dpi
+    taken: list[tuple[float, float]] = []
+    for x, y, color in sorted(ends, key=lambda end: end[1]):
+        across, up = ax.transData.transform((x, y)) * points_per_pixel
+        at = max([up, *(other + 13 for beside, other in taken if abs(beside - across) < 55)])
+        taken.append((across, at))
+        ax.plot([x], [y], "o", color=color, markersize=6, clip_on=False)
+        ax.annotate(
+            f"{y:#.3g}".rstrip("."), (x, y), (8, at - up), textcoords="offset points", va="center",
+            color=_readable(color), fontweight="bold", fontsize=10,
+        )  # fmt: skip
+
+
+def _readable(color: str) -> str:
+    """The colour, darkened until it reads on white."""
+    while contrast(color, "#FFFFFF") < 4.5:
+        color = mix(color, "#000000", 0.1)
+    return color
+
+
+def _load_bars(ax: Axes, load: np.ndarray) -> None:
+    n_experts = len(load)
+    ax.bar(range(n_experts), load, color=expert_colors(n_experts), width=0.72)
+    halo = [withStroke(linewidth=3, foreground="white")]  # so that it shows on black bars too
+    ax.axhline(1 / n_experts, linestyle="--", color="#1b1f24", linewidth=1.3, path_effects=halo)
+    ax.annotate(
+        f"even: 1/{n_experts}", (1, 1 / n_experts), (4, 0), va="center", annotation_clip=False,
+        xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=10,
+    )  # fmt: skip
+    if n_experts <= _MOST_NUMBERED:
+        for expert, share in enumerate(load):
+            ax.annotate(
+                _percent(share), (expert, share), (0, 3), textcoords="offset points", ha="center",
+                va="bottom", fontsize=9, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            )  # fmt: skip
+    _expert_ticks(ax.xaxis, n_experts)
+    ax.set_ylim(0, max(load.max(), 1 / n_experts) * 1.12)
+    ax.set_xlim(-0.6, n_experts - 0.4)
+    ax.set_xlabel("expert")
+    ax.set_ylabel("load (share of assignments)")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}%"))
+
+
+def _load_map(ax: Axes, load: np.ndarray, layer_names: Sequence[str] | None) -> None:
+    n_layers, n_experts = load.shape
+    top = max(load.max(), 2 / n_experts)
+    image = ax.imshow(load, cmap="cividis", vmin=0, vmax=top, aspect="auto")
+    if n_experts <= _MOST_NUMBERED:
+        colors = np.asarray(image.cmap(image.norm(load)))
+        for (layer, expert), share in np.ndenumerate(load):
+            ink = ink_on(to_hex(tuple(colors[layer, expert, :3])))
+            ax.text(expert, layer, _percent(share), ha="center", va="center", color=ink, fontsize=9)
+    ax.set_yticks(range(n_layers), layer_names or [str(i) for i in range(1, n_layers + 1)])
+    _expert_ticks(ax.xaxis, n_experts)
+    ax.set_xlabel("expert")
+    ax.set_ylabel("MoE layer")
+    _plain_map(ax)
+    percent = FuncFormatter(lambda share, _: f"{100 * share:.3g}%")
+    bar = ax.figure.colorbar(image, ax=ax, format=percent, pad=0.02)
+    bar.set_label(f"load (dashed: even share, 1/{n_experts})")
+    bar.ax.axhline(1 / n_experts, linestyle=(0, (2, 1.2)), color="white", linewidth=2)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%" if share >= 0.0995 or share == 0 else f"{100 * share:.1f}%"
+
+
+def _expert_ticks(axis: Any, n_experts: int) -> None:
+    """Every expert has a tick up to 32, some beyond."""
+    if n_experts <= 32:
+        axis.set_ticks(range(n_experts))
+    else:
+        axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _plain_map(ax: Axes) -> None:
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _write_part(ax: Axes, row: int, start: float, width: float, longest: float, color: str) -> None:
+    """The amount inside its part of the bar, where the part is wide enough for it."""
+    if width < 0.075 * longest:
+        return
+    ground = {"facecolor": color, "edgecolor": "none", "pad": 1.2}
+    ax.text(
+        start + width / 2, row, si(width), ha="center", va="center", fontsize=9,
+        color=ink_on(color), bbox=ground,
+    )  # fmt: skip
+
+
+def _tick(value: float, _position: int | None = None) -> str:
+    """The number at a tick: prefixes from a thousand on, nothing like "200 m" for 0.2."""
+    return f"{value:.4g}" if abs(value) < 1000 else EngFormatter(sep=" ")(value)
+
+
+def _drawable(text: str) -> str:
+    """A token as the font can draw it: spaces made visible, missing characters as code points."""
+    known = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
+    shown = "".join(_VISIBLE.get(char, char) for char in text)
+    return "".join(
+        char if ord(char) in known and char.isprintable() else f"U+{ord(char):04X}"
+        for char in shown
+    )

@@ -1,0 +1,189 @@
+"""How do numbers read at a glance? Text tables, HTML tables, two ways to write a number."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, SupportsFloat
+
+from minimoe.config import InputError
+
+MISSING = "–"
+_NUMBER_AND_UNIT = re.compile(r"[-+−±~<>≈ ]*\d[\d.,]*(e[-+]?\d+)? ?\S{0,8}")
+_PREFIXES = {-3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T", 5: "P", 6: "E"}
+
+
+def text_table(
+    headers: Sequence[str], rows: Sequence[Sequence[Any]], *, align: str | None = None
+) -> str:
+    """Lay out rows as a table in monospaced text, for a terminal or a printed cell.
+
+    Args:
+        headers: one name per column.
+        rows: one sequence per row; None and NaN are shown as "–", floats with four digits.
+        align: one letter per column, "l" or "r"; by default columns of numbers go right.
+
+    Returns:
+        Lines joined by newlines, none at the end, no trailing spaces;
+        `text_table(["n"], [[1], [23]]) == " n\\n──\\n 1\\n23"`.
+
+    Raises:
+        InputError: when a row or `align` has another number of columns than `headers`.
+    """
+    cells = [[_cell(value) for value in row] for row in rows]
+    align = _alignment(headers, rows, align)
+    columns = list(zip(headers, *cells, strict=True))
+    widths = [max(_width(text) for text in column) for column in columns]
+    rule = "  ".join("─" * width for width in widths)
+    lines = [_line(row, widths, align) for row in [list(headers), *cells]]
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def html_table(
+    headers: Sequence[str], rows: Sequence[Sequence[Any]], *, align: str | None = None
+) -> str:
+    """Lay out rows as an HTML table, every cell escaped.
+
+    Args:
+        headers: one name per column.
+        rows: as in `text_table`.
+        align: as in `text_table`.
+
+    Returns:
+        One `<table>` element; numbers stand right and keep the same width per digit.
+
+    Raises:
+        InputError: when a row or `align` has another number of columns than `headers`.
+    """
+    align = _alignment(headers, rows, align)
+    styles = [_STYLES[side] for side in align]
+    head = "".join(
+        f'<th scope="col" style="{style}">{html.escape(name)}</th>'
+        for name, style in zip(headers, styles, strict=True)
+    )
+    body = "\n".join(_html_row(row, styles) for row in rows)
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def si(number: SupportsFloat, unit: str = "") -> str:
+    """Write a number with three significant digits and an SI prefix.
+
+    The prefixes are k, M, G, T, P, E, and below 1, where a unit follows, m, µ, n.
+
+    Args:
+        number: any real number; not finite means missing.
+        unit: written after the prefix, such as "s" or "FLOP".
+
+    Returns:
+        `si(1_234_567) == "1.23 M"`, `si(0.0023, "s") == "2.30 ms"`, `si(12) == "12"`, missing: "–".
+    """
+    value = float(number)
+    if not math.isfinite(value):
+        return MISSING
+    if value == 0 or (value.is_integer() and abs(value) < 1000):
+        return f"{int(value)} {unit}".rstrip()
+    if abs(value) < 1 and not unit:
+        return f"{value:.3g}"  # "500 m" alone would puzzle
+    rounded = float(f"{value:.2e}")  # first, so that 999,999 becomes 1.00 M and not 1000 k
+    power = max(-3, min(6, math.floor(math.log10(abs(rounded)) / 3)))
+    scaled = rounded / 1000.0**power
+    before_point = math.floor(math.log10(abs(scaled))) + 1
+    digits = max(0, 3 - max(1, before_point))
+    return f"{scaled:.{digits}f} {_PREFIXES[power]}{unit}".rstrip()
+
+
+def grouped(number: SupportsFloat) -> str:
+    """Write a number whole, its thousands parted by commas.
+
+    Args:
+        number: any real number; not finite means missing.
+
+    Returns:
+        `grouped(1_234_567) == "1,234,567"`, missing: "–".
+    """
+    if isinstance(number, Integral):
+        return f"{int(number):,}"  # exact, also where a float would not be
+    value = float(number)
+    if not math.isfinite(value):
+        return MISSING
+    return f"{int(value):,}" if value.is_integer() else f"{value:,}"
+
+
+_STYLES = {
+    "l": "text-align:left",
+    "r": "text-align:right;font-variant-numeric:tabular-nums",
+}
+
+
+def _cell(value: Any) -> str:
+    """One value as one line of text."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Integral) or not _is_number(value):
+        return " ".join(str(value).split("\n"))
+    if not math.isfinite(value):
+        return MISSING
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def _is_number(value: Any) -> bool:
+    return hasattr(value, "__float__") and not isinstance(value, (bool, str))
+
+
+def _reads_as_number(value: Any) -> bool:
+    """True for numbers, and for text that is one with at most a unit ("1.23 M", "12 %", "−3")."""
+    return _is_number(value) or bool(_NUMBER_AND_UNIT.fullmatch(str(value)))
+
+
+def _width(text: str) -> int:
+    """Columns a text takes in a terminal: 2 for wide (CJK) characters, 0 for combining marks."""
+    return sum(
+        0
+        if unicodedata.category(char) in ("Mn", "Me", "Cf")
+        else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
+
+
+def _alignment(headers: Sequence[str], rows: Sequence[Sequence[Any]], align: str | None) -> str:
+    """One letter per column, after the shapes were found to agree."""
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(headers):
+            raise InputError(
+                f"row {number} must have one cell per header ({len(headers)}), got {len(row)}"
+            )
+    if align is None:
+        return "".join(_side([row[i] for row in rows]) for i in range(len(headers)))
+    if len(align) != len(headers) or set(align) - {"l", "r"}:
+        raise InputError(
+            f"align must hold {len(headers)} letters, each l or r, one per header, got {align!r}"
+        )
+    return align
+
+
+def _side(column: Sequence[Any]) -> str:
+    """ "r" for a column that holds numbers only, "l" otherwise."""
+    present = [value for value in column if value is not None and value != MISSING]
+    return "r" if present and all(_reads_as_number(value) for value in present) else "l"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], align: str) -> str:
+    padded = (
+        " " * (width - _width(text)) + text if side == "r" else text + " " * (width - _width(text))
+        for text, width, side in zip(cells, widths, align, strict=True)
+    )
+    return "  ".join(padded).rstrip()
+
+
+def _html_row(row: Sequence[Any], styles: Sequence[str]) -> str:
+    cells = (
+        f'<td style="{style}">{html.escape(_cell(value))}</td>'
+        for value, style in zip(row, styles, strict=True)
+    )
+    return f"<tr>{''.join(cells)}</tr>"

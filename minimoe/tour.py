@@ -1,0 +1,237 @@
+"""Who wins, dense or Mixture of Experts, at equal active parameters on this machine?"""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from minimoe.config import InputError, ModelConfig, TrainConfig, preset
+from minimoe.data.batches import Batch, validation_batches
+from minimoe.data.text import Corpus, Text
+from minimoe.files import usable_folder, write_file
+from minimoe.measure.flops import count_flops, measured_flops
+from minimoe.measure.parameters import count_parameters, touched_parameters
+from minimoe.measure.routes import mean_load
+from minimoe.model.transformer import Transformer
+from minimoe.show.explorer import Sample
+from minimoe.show.report import Contender, Point, comparison_rows, tour_page, verdicts
+from minimoe.show.tables import text_table
+from minimoe.training.checkpoint import save_checkpoint, text_digest
+from minimoe.training.loop import (
+    Run,
+    bits_per_byte,
+    interrupt_between_steps,
+    next_batch,
+    start,
+    train_step,
+)
+
+BATCH_SIZE, LENGTH = 16, 128
+N_POINTS = 10  # of the validation curve
+CURVE_BYTES, FINAL_BYTES = 12_288, 49_152  # of validation text, for the curve and for the table
+SAMPLE_BYTES = 500
+REPORT_SHARE = 0.2  # of the time given: kept back for the last evaluation, measuring, drawing
+
+
+def run_tour(
+    text: Text,
+    out: Path,
+    *,
+    dense: ModelConfig | None = None,
+    moe: ModelConfig | None = None,
+    minutes: float = 1.25,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[int, int], Iterable[int]] = range,
+) -> tuple[Contender, ...]:
+    """Train a dense and an MoE model step by step in turn, measure both, write a report.
+
+    The two take turns so that a machine that slows down slows both. Ctrl-C ends the training, not
+    the report. Written to `out`: index.html, tour.json, and the models as dense/ and moe/.
+
+    Args:
+        text: to train on and to validate on.
+        out: folder for the report.
+        dense, moe: the two models; the presets of these names if not given.
+        minutes: for the whole of it, counted from the call.
+        seed: of weights and batches.
+        say: gets lines for the user.
+        progress: gets the first step and the number of steps, returns an iterable over them.
+
+    Returns:
+        Both models, measured.
+
+    Raises:
+        InputError: minutes leave no time for a step, or the text is shorter than one batch needs.
+        OSError: `out` cannot be written to.
+    """
+    if not 0 < minutes < float("inf"):
+        raise InputError(f"minutes must be above 0 and finite, got {minutes:g}")
+    deadline = time.perf_counter() + 60 * minutes * (1 - REPORT_SHARE)
+    out = usable_folder(out)
+    configs = {"dense": dense or preset("dense"), "moe": moe or preset("moe")}
+    pair_seconds = _seconds_for_a_step_of_each(configs, text.train, seed)
+    left = deadline - time.perf_counter()
+    planned = int(left / (1.1 * pair_seconds))
+    if planned < 1:
+        raise InputError(
+            f"minutes={minutes:g} leave {max(0.0, left):.1f} s for training and a step of both "
+            f"models takes {pair_seconds:.1f} s; give more minutes"
+        )
+    config = TrainConfig(steps=planned, batch_size=BATCH_SIZE, length=LENGTH, seed=seed)
+    runs = {name: start(model, config, seed) for name, model in configs.items()}
+    tokens = planned * BATCH_SIZE * LENGTH
+    say(f"training dense and MoE in turn, {planned} steps, {tokens:,} bytes of text each")
+    curves = _train_in_turn(runs, text, deadline, progress(0, planned))
+    say("measuring and drawing")
+    contenders = tuple(_measure(run, text, curves[name], name) for name, run in runs.items())
+    _write(contenders, runs, text, out, planned)
+    return contenders
+
+
+def summary(contenders: tuple[Contender, ...]) -> str:
+    """The table and the two sentences, as text for a terminal."""
+    headers, rows = comparison_rows(contenders)
+    return "\n\n".join([text_table(headers, rows), "\n".join(verdicts(*contenders))])
+
+
+def _seconds_for_a_step_of_each(
+    configs: dict[str, ModelConfig], corpus: Corpus, seed: int
+) -> float:
+    """Median seconds of a training step, summed over the models; the steps are thrown away."""
+    config = TrainConfig(steps=7, batch_size=BATCH_SIZE, length=LENGTH, seed=seed)
+    total = 0.0
+    for model in configs.values():
+        run = start(model, config, seed)
+        for _ in range(config.steps):
+            train_step(run, next_batch(run, corpus))
+        ends = torch.tensor([record.seconds for record in run.history])
+        total += float(ends.diff().median())  # the first step warms up
+    return total
+
+
+def _train_in_turn(
+    runs: dict[str, Run], text: Text, deadline: float, steps: Iterable[int]
+) -> dict[str, list[Point]]:
+    """Train until the plan, the deadline or Ctrl-C ends it; evaluate on the way and at the end."""
+    planned = next(iter(runs.values())).config.steps
+    evaluate_at = {round(planned * i / N_POINTS) for i in range(N_POINTS + 1)}
+    batches = _validation(text, CURVE_BYTES)
+    curves: dict[str, list[Point]] = {name: [] for name in runs}
+    with interrupt_between_steps() as interrupted:
+        for done in steps:
+            last = interrupted() or time.perf_counter() > deadline
+            if last or done in evaluate_at:
+                _add_points(curves, runs, batches, text)
+            if last:
+                return curves
+            for run in runs.values():
+                train_step(run, next_batch(run, text.train))
+    _add_points(curves, runs, batches, text)
+    return curves
+
+
+def _add_points(
+    curves: dict[str, list[Point]], runs: dict[str, Run], batches: list[Batch], text: Text
+) -> None:
+    for name, run in runs.items():
+        flops = count_flops(run.model.config, LENGTH).training_per_token
+        record = run.history[-1] if run.history else None
+        tokens = record.tokens if record else 0
+        seconds = record.seconds if record else 0.0
+        bits = bits_per_byte(run.model, batches, text.validation.domains)["all"]
+        curves[name].append(Point(tokens, flops * tokens, seconds, bits))
+
+
+def _validation(text: Text, max_bytes: int) -> list[Batch]:
+    corpus = text.validation
+    return list(validation_batches(corpus, batch_size=32, length=LENGTH, max_bytes=max_bytes))
+
+
+def _measure(run: Run, text: Text, curve: list[Point], name: str) -> Contender:
+    """Everything the table says of one model."""
+    config, model = run.model.config, run.model
+    batches = _validation(text, FINAL_BYTES)
+    tokens = batches[0].inputs[:1]
+    touched = touched_parameters(model, tokens[0, :32]).unique()
+    if len(touched) != 1:
+        raise AssertionError(f"tokens touched {touched.tolist()} parameters: not one number")
+    return Contender(
+        name=name,
+        total_parameters=sum(p.numel() for p in model.parameters()),
+        active_parameters=count_parameters(config).touched,
+        touched_parameters=int(touched),
+        flops_per_token=count_flops(config, LENGTH).forward // LENGTH,
+        measured_flops_per_token=measured_flops(model, tokens) // LENGTH,
+        bits_per_byte=bits_per_byte(model, batches, text.validation.domains),
+        seconds=curve[-1].seconds,
+        tokens=curve[-1].tokens,
+        load=_loads(model, batches),
+        curve=curve,
+    )
+
+
+@torch.no_grad()
+def _loads(model: Transformer, batches: list[Batch]) -> list[list[float]]:
+    """Load of each expert in each MoE layer on validation text; empty for a dense model."""
+    by_batch = [model(batch.inputs)[1] for batch in batches]
+    return [mean_load(layer).tolist() for layer in zip(*by_batch, strict=True)]
+
+
+def _write(
+    contenders: tuple[Contender, ...], runs: dict[str, Run], text: Text, out: Path, planned: int
+) -> None:
+    for name, run in runs.items():
+        save_checkpoint(run, out / name, text_digest(text.train))
+    corpus = text.validation
+    passages = {domain: _passage(corpus, i) for i, domain in enumerate(corpus.domains[:6])}
+    samples = [
+        routed_sample(runs["moe"].model, passage, domain)
+        for domain, passage in passages.items()
+        if passage
+    ]
+    write_file(out / "index.html", tour_page(contenders, samples, planned * BATCH_SIZE * LENGTH))
+    write_file(out / "tour.json", as_json(contenders))
+
+
+def as_json(contenders: tuple[Contender, ...]) -> str:
+    """The numbers of the tour and its two sentences, for a program to read."""
+    by_flops, by_seconds = verdicts(*contenders)
+    models = {contender.name: asdict(contender) for contender in contenders}
+    return json.dumps({"models": models, "by_flops": by_flops, "by_seconds": by_seconds}, indent=1)
+
+
+def _passage(corpus: Corpus, domain: int) -> bytes:
+    """Whole lines from the middle of a domain's text, SAMPLE_BYTES long at most."""
+    positions = torch.nonzero(corpus.domain_ids == domain).flatten()
+    if not len(positions):
+        return b""
+    text = corpus.tokens.numpy().tobytes()
+    middle = int(positions[len(positions) // 2])
+    begin = text.rfind(b"\n", 0, middle) + 1
+    passage = text[begin : begin + SAMPLE_BYTES]
+    return passage.decode(errors="ignore").encode()  # without half a character at the end
+
+
+@torch.no_grad()
+def routed_sample(model: Transformer, text: bytes, title: str) -> Sample:
+    """Read a text with a model and keep what its routers decided, for a routing view.
+
+    Raises:
+        InputError: the model is dense, or the text is empty or longer than the model reads.
+    """
+    if not text:
+        raise InputError("the text must hold at least 1 byte, got 0")
+    _, routings = model(torch.frombuffer(bytearray(text), dtype=torch.uint8).long()[None])
+    if not routings:
+        raise InputError("a dense model routes nothing: its 0 MoE layers leave nothing to show")
+    return Sample(
+        title,
+        text,
+        torch.stack([routing.expert_ids for routing in routings]).numpy(),
+        torch.stack([routing.weights for routing in routings]).numpy(),
+        torch.stack([routing.kept for routing in routings]).numpy(),
+    )

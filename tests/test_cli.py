@@ -1,0 +1,240 @@
+"""Every command works, and every bad input gets one line and the right exit code."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from minimoe.cli import main
+from minimoe.config import preset
+from minimoe.measure.parameters import count_parameters
+
+from texts import paragraphs
+
+TRAIN = ["train", "--preset", "moe", "--steps", "2", "--batch-size", "2", "--length", "32"]
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) -> str:
+    """The one line that a refused command prints."""
+    try:
+        got = main(arguments)
+    except SystemExit as stopped:  # argparse
+        got = int(stopped.code or 0)
+    printed = capsys.readouterr()
+    assert (got, printed.out) == (status, "")
+    assert printed.err.count("\n") == 1
+    return printed.err.strip()
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a text that is quick to read."""
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "a.txt").write_text(paragraphs("a"), encoding="utf-8")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
+    """A checkpoint folder of a run of two steps."""
+    folder = tmp_path_factory.mktemp("runs") / "moe"
+    assert main([*TRAIN, "--text", text, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_count_prints_the_counts_of_the_formula(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["count", "moe", "dense", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    count = count_parameters(preset("moe"))
+    assert result["moe"]["total_parameters"] == count.total
+    assert result["moe"]["active_parameters"] == {
+        "with_embeddings": count.active_with_embeddings,
+        "without_input_embedding": count.active_without_input_embedding,
+        "without_embeddings": count.active_without_embeddings,
+    }
+    assert main(["count", "moe"]) == 0
+    assert f"{count.total:,}" in capsys.readouterr().out
+
+
+def test_training_goes_on_where_it_stopped(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    arguments = [*TRAIN, "--text", text, "--out", str(out), "--save-every", "1", "--json"]
+    assert main(arguments) == 0
+    first = json.loads(capsys.readouterr().out)
+    before = sorted(path.name for path in out.iterdir())
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert before == ["step-0000002"] == sorted(path.name for path in out.iterdir())
+    assert first["steps"] == 2 and first["tokens"] == 128
+    assert set(first["bits_per_byte"]) == {Path(text).name, "all"}
+
+
+def test_generate_repeats_with_its_seed(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["generate", "--model", str(trained), "--prompt", "路", "--tokens", "8"]
+    assert main(arguments) == 0
+    first = capsys.readouterr().out
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == first
+    assert first.startswith("路")
+
+
+def test_route_prints_every_byte_and_writes_the_view(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = tmp_path / "view.html"
+    arguments = ["route", "a路b", "--model", str(trained), "--out", str(view)]
+    assert main([*arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [len(layer) for layer in result["expert_ids"]] == [5] * 4
+    assert "路" in view.read_text(encoding="utf-8")
+    assert main(arguments) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 2 + 5 and table[3].startswith("\\xe8")
+
+
+def test_an_unknown_preset_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "count", "mixtral")
+    assert line.endswith("preset must be one of dense, moe, switch, fine_grained, got 'mixtral'")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--steps", "-1", "steps must be an integer of at least 1, got -1"),
+        ("--batch-size", "0", "batch_size must be an integer of at least 1, got 0"),
+        ("--length", "4096", "length must lie in [1, max_length=1024], got 4096"),
+        ("--learning-rate", "nan", "learning_rate must be a finite number"),
+        ("--save-every", "0", "save_every must be at least 1 step, got 0"),
+        ("--steps", "many", "argument --steps: invalid int value: 'many'"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(
+    capsys: pytest.CaptureFixture[str], text: str, option: str, value: str, message: str
+) -> None:
+    out = str(Path(text, "out"))
+    assert message in refusal(capsys, *TRAIN, "--text", text, "--out", out, option, value)
+    assert not list(Path(text).glob("out/*"))
+
+
+def test_a_missing_or_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "COMMAND" in refusal(capsys)
+    assert "invalid choice: 'fly'" in refusal(capsys, "fly")
+    assert "unrecognized arguments: --fast" in refusal(capsys, "count", "--fast")
+
+
+def test_unusable_text_folders_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def line(folder: Path) -> str:
+        return refusal(capsys, *TRAIN, "--out", str(tmp_path / "out"), "--text", str(folder))
+
+    assert str(tmp_path / "nowhere") in line(tmp_path / "nowhere")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert str(empty) in line(empty)
+    (empty / "short.txt").write_text("short")
+    print(line(empty))
+    (empty / "latin.txt").write_bytes(b"caf\xe9 " * 4000)
+    assert "latin.txt" in line(empty) and "UTF-8" in line(empty)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_checkpoint_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, trained: Path, text: str
+) -> None:
+    out = Path(shutil.copytree(trained, tmp_path / "run"))
+    weights = out / "step-0000002" / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    capsys.readouterr()
+    resumed = [*TRAIN, "--text", text, "--out", str(out)]
+    for command in (["generate", "--model", str(out)], resumed):
+        assert "is damaged: model.safetensors" in refusal(capsys, *command)
+
+
+def test_a_checkpoint_of_another_run_is_refused(
+    capsys: pytest.CaptureFixture[str], trained: Path, text: str
+) -> None:
+    capsys.readouterr()
+    again = [*TRAIN, "--out", str(trained)]
+    other = refusal(capsys, *again, "--text", text, "--preset", "dense")
+    assert "is of another model" in other and "choose another --out" in other
+    assert "steps=2 there, 3 asked for" in refusal(capsys, *again, "--text", text, "--steps", "3")
+    assert "is of another text" in refusal(capsys, *again)
+
+
+def test_a_folder_without_a_checkpoint_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert "no checkpoint in" in refusal(capsys, "generate", "--model", str(tmp_path))
+
+
+def test_a_dense_model_has_nothing_to_route(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
+    assert main([*TRAIN, "--preset", "dense", "--text", text, "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert "a dense model routes nothing" in refusal(
+        capsys, "route", "text", "--model", str(tmp_path)
+    )
+
+
+@pytest.mark.parametrize("command", [TRAIN, ["tour"]])
+def test_an_unwritable_folder_is_the_environments_fault(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    began = time.perf_counter()
+    line = refusal(capsys, *command, "--out", str(tmp_path / "file" / "out"), status=1)
+    assert "cannot use" in line and "file" in line
+    assert time.perf_counter() - began < 10  # said before the training, not after it
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        line = refusal(capsys, *TRAIN, "--out", str(disk / "run"), status=1)
+        assert "No space left on device" in line
+        assert list((disk / "run").iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_control_c_still_writes_the_report(tmp_path: Path, text: str) -> None:
+    command = [sys.executable, "-m", "minimoe.cli", "tour", "--minutes", "9", "--text", text]
+    child = subprocess.Popen(
+        [*command, "--out", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert child.stderr is not None
+    assert "training dense and MoE in turn" in child.stderr.readline()
+    time.sleep(2)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    assert "By FLOPs, " in out
+    assert "<p>Stopped after" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_help_shows_examples_without_loading_torch_commands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for arguments in (["--help"], ["tour", "--help"], ["train", "--help"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 0
+        assert "example" in capsys.readouterr().out

@@ -1,0 +1,347 @@
+"""Does the routing view show what the router decided, to everyone, and fetch nothing?"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from minimoe.config import InputError
+from minimoe.show import contrast
+from minimoe.show.explorer import (
+    RoutingView,
+    Sample,
+    expert_style,
+    figure_html,
+    glyphs,
+    page,
+    routing_view,
+)
+
+TEXT = '</script><script>alert(1)</script> "it\'s" & 专家\n\tok é😀.'.encode() + b"\xff\xe4\xb8"
+VOID = {"meta", "input", "br", "img", "link", "hr"}
+
+
+def sample(
+    text: bytes = TEXT, *, title: str = "mixed", n_experts: int = 8, seed: int = 0
+) -> Sample:
+    rng = np.random.default_rng(seed)
+    scores = rng.dirichlet(np.ones(n_experts), size=(4, len(text)))
+    ids = np.argsort(scores, -1)[..., -3:]  # rising, so that the largest is not the first
+    weights = np.take_along_axis(scores, ids, -1)
+    return Sample(title, text, ids, weights, rng.random(ids.shape) > 0.1)
+
+
+def view(**changes: Any) -> RoutingView:
+    given = {"samples": [sample()], "n_experts": 8, "title": 'A <view> & "more"'} | changes
+    return routing_view(given.pop("samples"), **given)
+
+
+@dataclass
+class Node:
+    tag: str
+    attributes: dict[str, str]
+    children: list["Node | str"] = field(default_factory=list)
+
+    def text(self) -> str:
+        return "".join(c if isinstance(c, str) else c.text() for c in self.children)
+
+    def all(self, tag: str, name: str | None = None) -> list["Node"]:
+        found = [self] if self.tag == tag and (name is None or name in self.names()) else []
+        return found + [n for c in self.children if isinstance(c, Node) for n in c.all(tag, name)]
+
+    def names(self) -> list[str]:
+        return self.attributes.get("class", "").split()
+
+
+class Reader(HTMLParser):
+    """A tree of nodes; refuses an end tag that does not close the innermost open element."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = [Node("", {})]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        node = Node(tag, {name: value or "" for name, value in attrs})
+        self.open[-1].children.append(node)
+        if tag not in VOID:
+            self.open.append(node)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open[-1].tag == tag, f"</{tag}> closes <{self.open[-1].tag}>"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].children.append(data)
+
+
+def tree(source: str) -> Node:
+    reader = Reader()
+    reader.feed(source)
+    reader.close()
+    assert len(reader.open) == 1, f"<{reader.open[-1].tag}> stays open"
+    return reader.open[0]
+
+
+def data_of(root: Node) -> dict[str, Any]:
+    (script,) = (n for n in root.all("script") if n.attributes.get("type") == "application/json")
+    return json.loads(script.text())
+
+
+def sorted_choices(one: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The K choices of each token, the largest weight first."""
+    order = np.argsort(-np.asarray(one.weights), -1)
+    arrays = (np.asarray(values) for values in (one.expert_ids, one.weights, one.kept))
+    ids, weights, kept = (np.take_along_axis(values, order, -1) for values in arrays)
+    return ids, weights, kept
+
+
+def test_the_document_nests_and_holds_every_byte_once_in_order() -> None:
+    root = tree(view().html)
+    (text,) = root.all("div", "text")
+    cells = text.all("i")
+    assert len(cells) == len(TEXT)
+    shown = [cell.text() for cell in cells]
+    expected = ["" if glyph in (None, "\n") else glyph for glyph in glyphs(TEXT)]
+    assert shown == expected
+    further = [t for t, cell in enumerate(cells) if "more" in cell.names()]
+    assert further == [t for t, glyph in enumerate(glyphs(TEXT)) if glyph is None]
+
+
+def test_the_first_layer_is_coloured_without_a_script() -> None:
+    one = sample()
+    ids, _, kept = sorted_choices(one)
+    (text,) = tree(view().html).all("div", "text")
+    for t, cell in enumerate(text.all("i")):
+        assert cell.names()[0] == f"e{ids[0, t, 0]}"
+        assert ("drop" in cell.names()) == (not kept[0, t, 0])
+    assert "hidden" in tree(view().html).all("div", "controls")[0].attributes
+
+
+def test_the_data_holds_the_weights_given_to_three_digits() -> None:
+    one = sample()
+    ids, weights, kept = sorted_choices(one)
+    (stored,) = data_of(tree(view().html))["samples"]
+    assert np.array_equal(np.array(stored["ids"]).reshape(ids.shape), ids)
+    assert np.array_equal(
+        np.array(stored["thousandths"]).reshape(ids.shape), (weights * 1000).round()
+    )
+    assert bytes.fromhex(stored["bytes"]) == TEXT
+    for layer in range(4):
+        assert stored["dropped"][layer] == np.flatnonzero(~kept[layer]).tolist()
+
+
+def test_the_legend_shows_the_load_of_each_expert() -> None:
+    one = sample()
+    counts = np.bincount(np.asarray(one.expert_ids)[0].ravel(), minlength=8)
+    rows = tree(view().html).all("div", "legend")[0].all("button")
+    assert [int(row.all("span", "count")[0].text()) for row in rows] == counts.tolist()
+    assert rows[3].all("span", "share")[0].text() == f"{counts[3] / counts.sum():.1%}"
+
+
+def test_a_sentence_tells_each_layer_in_words() -> None:
+    ids = np.array([[[0], [0], [0], [2]]])
+    kept = np.array([[[True], [False], [True], [True]]])
+    shown = routing_view([Sample("a", b"abcd", ids, ids + 1.0, kept)], n_experts=4, title="t")
+    (said,) = tree(shown.html).all("p", "say")
+    assert said.attributes["aria-live"] == "polite"
+    assert said.text() == (
+        "Layer 1 of 1: expert 0 gets the most (75.0% of the assignments), expert 1 the fewest "
+        "(0.0%); an even share would be 25.0%. 2 of 4 experts get none. "
+        "1 of 4 assignments were dropped (dashed frame: the one with the largest weight)."
+    )
+
+
+def test_nothing_is_fetched_from_anywhere() -> None:
+    for source in (view().html, page("t", [("a", view().fragment)])):
+        assert "://" not in source and "@import" not in source
+        assert not re.search(r"\b(src|href|action)\s*=", re.sub(r"<script.*?</script>", "", source))
+        assert "default-src 'none'" in source
+
+
+def test_text_that_looks_like_html_stays_text() -> None:
+    names = ["</script><b>", "2", "3", "4"]
+    root = tree(view(samples=[sample(title="<b>'x\"")], layer_names=names).html)
+    assert (
+        data_of(root)["layers"][0] == root.all("output")[0].text() == f"layer 1 of 4 · {names[0]}"
+    )
+    assert len(root.all("script")) == 2  # the data and the code
+    assert not root.all("b") or all(not node.text().startswith("'x") for node in root.all("b"))
+    assert root.all("h3")[0].text() == "<b>'x\""
+    assert root.all("title")[0].text() == root.all("h2")[0].text() == 'A <view> & "more"'
+
+
+def test_the_same_input_gives_the_same_bytes_and_another_text_another_id() -> None:
+    assert view().html == view().html
+    ids = {
+        tree(one.fragment).all("section")[0].attributes["id"] for one in (view(), view(title="b"))
+    }
+    assert len(ids) == 2
+
+
+def test_a_frame_holds_exactly_the_document() -> None:
+    shown = view()
+    (frame,) = tree(shown._repr_html_()).all("iframe")
+    assert frame.attributes["srcdoc"] == shown.html
+    assert frame.attributes["sandbox"] == "allow-scripts"
+    assert 300 <= int(frame.attributes["height"]) <= 820
+
+
+def test_ink_reads_on_ground_and_pattern() -> None:
+    shown = view(n_experts=64).html
+    for expert in range(64):
+        ground, tint, ink = expert_style(expert)
+        assert contrast(ink, ground) >= 4.5 and contrast(ink, tint) >= 4.5
+        (rule,) = re.findall(rf"\.e{expert}{{(--c:.*?)}}", shown)
+        assert rule.startswith(f"--c:{ground};") and rule.endswith(f"{ground};color:{ink}")
+        assert set(re.findall("#[0-9A-F]{6}", rule)) == {ground, tint, ink}
+
+
+def test_beyond_eight_experts_the_numbers_show_and_patterns_differ() -> None:
+    shown = view(samples=[sample(n_experts=24)], n_experts=24).html
+    assert "numbers" in tree(shown).all("section")[0].names()
+    assert "numbers" not in tree(view().html).all("section")[0].names()
+    rules = [re.search(rf"\.e{e}{{(.*?)}}", shown).group(1) for e in range(24)]  # type: ignore
+    assert len(set(rules)) == 24
+
+
+def test_two_thousand_bytes_in_four_layers_stay_below_400_kB() -> None:
+    text = ("专家 the router reads one token and scores every expert.\n" * 40).encode()[:2000]
+    assert len(view(samples=[sample(text)]).html.encode()) < 400_000
+
+
+def test_characters_show_on_their_first_byte() -> None:
+    assert glyphs("é!".encode()) == ["é", None, "!"]
+    assert glyphs("中".encode()[1:] + b"a") == ["B8", "AD", "a"]  # a text cut inside a character
+    assert glyphs("😀".encode()) == ["😀", None, None, None] and glyphs(b"") == []
+
+
+def test_tensors_that_carry_a_gradient_are_read() -> None:
+    weights = torch.tensor([[[0.75, 0.25]]], requires_grad=True)
+    shown = routing_view(
+        [Sample("a", b"x", torch.tensor([[[1, 0]]]), weights)], n_experts=2, title=""
+    )
+    assert data_of(tree(shown.html))["samples"][0]["thousandths"] == [[750, 250]]
+
+
+def test_a_saved_view_replaces_the_file_whole(tmp_path: Path) -> None:
+    target = tmp_path / "view.html"
+    target.write_text("old")
+    view().save(target)
+    assert target.read_text(encoding="utf-8") == view().html
+    assert os.listdir(tmp_path) == ["view.html"]
+    with pytest.raises(OSError):
+        view().save(tmp_path / "missing" / "view.html")
+
+
+IDS = np.zeros((2, 3, 1), int)
+REFUSALS = [
+    ([], "at least 1 text, got 0"),
+    ([Sample("a", b"abc", IDS[0], IDS[0])], r"\[n_layers, T, K\], got shape \(3, 1\)"),
+    ([Sample("a", b"abc", IDS, IDS[:1])], r"weights .* \(2, 3, 1\), got \(1, 3, 1\)"),
+    ([Sample("a", b"abc", IDS, IDS, IDS[:1] > 0)], r"kept .* \(2, 3, 1\), got \(1, 3, 1\)"),
+    ([Sample("a", b"abcd", IDS, IDS)], r"per byte of text \(4\), got 3"),
+    ([Sample("a", b"abc", IDS + 8, IDS)], r"\[0, n_experts=8\), got 8"),
+    ([Sample("a", b"abc", IDS - 1, IDS)], r"\[0, n_experts=8\), got -1"),
+    ([Sample("a", b"abc", IDS, IDS + np.nan)], "finite and at least 0, got nan"),
+    (
+        [Sample("a", b"abc", IDS, IDS), Sample("b", b"abc", IDS[:1], IDS[:1])],
+        "'a' has 2, 'b' has 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("samples", "message"), REFUSALS)
+def test_arrays_that_disagree_are_refused_with_both_numbers(
+    samples: list[Sample], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        view(samples=samples)
+    with pytest.raises(InputError, match=r"per layer \(4\), got 1"):
+        view(layer_names=["one"])
+
+
+def test_a_page_holds_its_sections_and_a_figure_its_picture() -> None:
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([1, 2])
+    picture = figure_html(figure, 'a "line"', "Rising & straight.")
+    assert picture == figure_html(figure, 'a "line"', "Rising & straight.")
+    root = tree(page("Report <1>", [("First & last", "<p>body</p>"), ("", picture)]))
+    assert root.all("h1")[0].text() == root.all("title")[0].text() == "Report <1>"
+    assert [heading.text() for heading in root.all("h2")] == ["First & last"]
+    (image,) = root.all("img")
+    assert image.attributes["alt"] == 'a "line"'
+    assert image.attributes["src"].startswith("data:image/png;base64,iVBOR")
+    assert root.all("figcaption")[0].text() == "Rising & straight."
+
+
+def browse(address: str, folder: Path) -> Node:
+    """The page as a real browser leaves it after its script ran."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    quiet = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync"
+    quiet += " disable-background-networking disable-component-update disable-dev-shm-usage"
+    flags = [f"--{flag}" for flag in [*quiet.split(), f"user-data-dir={folder / 'profile'}"]]
+    command = [chromium, *flags, "--dump-dom", address]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    return tree(done.stdout.decode("utf-8"))
+
+
+def test_a_browser_shows_the_layer_and_token_that_the_address_names(tmp_path: Path) -> None:
+    token = TEXT.index("专".encode()) + 1
+    first, second = sample(title="one", seed=1), sample(title="two", seed=2)
+    np.asarray(second.kept)[2, token] = [True, False, True]
+    view(samples=[first, second]).save(tmp_path / "view.html")
+    link = f"#sample=2&layer=3&token={token + 1}"
+    root = browse((tmp_path / "view.html").as_uri() + link, tmp_path)
+    ids, weights, kept = sorted_choices(second)
+    hidden, box = root.all("div", "sample")
+    assert "hidden" in hidden.attributes and "hidden" not in box.attributes
+    assert root.all("output")[0].text() == "layer 3 of 4"
+    cells = box.all("div", "text")[0].all("i")
+    assert [cell.names()[0] for cell in cells] == [f"e{expert}" for expert in ids[2, :, 0]]
+    assert ["drop" in cell.names() for cell in cells] == (~kept[2, :, 0]).tolist()
+    rows = box.all("div", "panel")[0].all("div", "row")
+    assert [row.all("b")[0].text() for row in rows] == [str(expert) for expert in ids[2, token]]
+    for row, weight, keeps in zip(rows, weights[2, token], kept[2, token], strict=True):
+        assert row.all("span", "value")[0].text() == f"{weight:.3f}" + " dropped" * (not keeps)
+    assert [t for t, cell in enumerate(cells) if cell.attributes["tabindex"] == "0"] == [token]
+    spoken = cells[token].attributes["aria-label"]
+    assert spoken.startswith("byte 2 of the 3 of “专”, byte value 184 (0xB8), layer 3 of 4: expert")
+    counts = np.bincount(np.asarray(second.expert_ids)[2].ravel(), minlength=8)
+    assert [int(node.text()) for node in box.all("span", "count")] == counts.tolist()
+    assert f"expert {counts.argmax()} gets the most" in box.all("p", "say")[0].text()
+
+
+def test_keys_slider_and_legend_work_in_a_browser(tmp_path: Path) -> None:
+    act = """<script>
+    const cells = document.querySelectorAll(".text i");
+    const slider = document.querySelector("[type=range]");
+    const press = key => document.activeElement.dispatchEvent(
+      new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+    cells[0].focus();
+    ["ArrowRight", "ArrowRight", "ArrowLeft"].forEach(press);
+    slider.value = 2;
+    slider.dispatchEvent(new Event("input"));
+    document.querySelectorAll(".legend button")[5].focus();
+    </script></body>"""
+    source = view().html.replace("</body>", act)
+    (tmp_path / "view.html").write_text(source, encoding="utf-8")
+    root = browse((tmp_path / "view.html").as_uri(), tmp_path)
+    ids, _, _ = sorted_choices(sample())
+    cells = root.all("div", "text")[0].all("i")
+    assert root.all("output")[0].text() == "layer 2 of 4"
+    assert [t for t, cell in enumerate(cells) if "here" in cell.names()] == [1]
+    for cell, chosen in zip(cells, ids[1], strict=True):
+        assert ("dim" in cell.names()) == (5 not in chosen)
+        assert ("also" in cell.names()) == (5 in chosen[1:])

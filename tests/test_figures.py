@@ -1,0 +1,164 @@
+"""Do the figures show the numbers they were given?"""
+
+import warnings
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from minimoe.config import InputError
+from minimoe.show import EXPERT_COLORS, contrast, expert_color, ink_on, luminance, mix
+from minimoe.show import figures as draw
+
+
+@pytest.fixture
+def ax() -> Iterator[Axes]:
+    with mpl.rc_context():
+        draw.style()
+        figure = Figure()
+        yield figure.subplots()
+        with warnings.catch_warnings():  # a glyph that the font lacks would warn here
+            warnings.simplefilter("error")
+            figure.canvas.draw()
+
+
+def widths(ax: Axes) -> list[list[float]]:
+    return [[float(bar.get_width()) for bar in bars] for bars in ax.containers]  # type: ignore
+
+
+def texts(ax: Axes) -> list[str]:
+    return [text.get_text().strip() for text in ax.texts]
+
+
+def test_style_returns_nothing_and_sets_the_size_of_letters() -> None:
+    with mpl.rc_context():
+        assert draw.style() is None
+        assert mpl.rcParams["font.size"] == 11 and mpl.rcParams["figure.dpi"] == 100
+
+
+def test_an_expert_has_the_same_colour_however_many_there_are() -> None:
+    assert draw.expert_colors(2) == ["#E69F00", "#56B4E9"]
+    assert draw.expert_colors(64)[:8] == list(EXPERT_COLORS) == draw.expert_colors(64)[8:16]
+
+
+def test_colours_have_the_values_that_their_docstrings_name() -> None:
+    assert expert_color(0) == expert_color(8) == "#E69F00" and ink_on("#F0E442") == "#000000"
+    assert luminance("#FFFFFF") == pytest.approx(1) and mix("#000000", "#FFFFFF", 0.2) == "#333333"
+    assert contrast("#000000", "#FFFFFF") == pytest.approx(21)
+
+
+def test_curves_hold_the_points_given_and_differ_by_more_than_colour(ax: Axes) -> None:
+    x, dense, moe = np.arange(1, 9), np.linspace(3, 2, 8), np.linspace(3, 1.876, 8)
+    curves = {"dense": (x, dense), "MoE": (x, moe)}
+    assert draw.plot_curves(ax, curves, "step", "loss (nats)") is None
+    first, second = (line for line in ax.lines if len(line.get_xdata()) == 8)
+    assert np.array_equal(first.get_xydata(), np.stack([x, dense], 1))
+    assert np.array_equal(second.get_xydata(), np.stack([x, moe], 1))
+    assert first.get_linestyle() != second.get_linestyle()
+    assert first.get_marker() != second.get_marker()
+    assert sorted(texts(ax)) == ["1.88", "2.00"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "loss (nats)")
+
+
+def test_last_values_that_nearly_agree_are_written_apart(ax: Axes) -> None:
+    curves = {"a": ([1, 2], [5, 2.0]), "b": ([1, 2], [4, 2.001]), "c": ([1, 2], [3, 2.002])}
+    draw.plot_curves(ax, curves, "x", "y")
+    ax.figure.canvas.draw()
+    boxes = sorted((text.get_window_extent() for text in ax.texts), key=lambda box: box.y0)
+    assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
+
+
+def test_a_logarithmic_axis_names_the_points(ax: Axes) -> None:
+    assert draw.plot_curves(ax, {"a": ([16, 64, 256], [1, 2, 3])}, "x", "y", log_x=True) is None
+    assert ax.get_xscale() == "log"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["16", "64", "256"]
+
+
+def test_a_band_spans_the_least_and_the_most_seed(ax: Axes) -> None:
+    y = np.array([[3.0, 2.0], [4.0, 1.0], [5.0, 3.0]])
+    assert draw.plot_curve_band(ax, {"MoE": ([0, 1], y)}, "step", "loss") is None
+    assert np.allclose(ax.lines[0].get_ydata(), [4, 2])
+    corners = ax.collections[0].get_paths()[0].vertices
+    assert {(0, 3), (0, 5), (1, 1), (1, 3)} <= {(a, b) for a, b in np.asarray(corners).tolist()}
+
+
+def test_load_bars_are_as_high_as_the_load_and_start_at_zero(ax: Axes) -> None:
+    load = np.array([0.5, 0.25, 0.15, 0.1])
+    assert draw.plot_load(ax, load) is None
+    assert [bar.get_height() for bar in ax.patches] == load.tolist()  # type: ignore
+    assert all(bar.get_y() == 0 for bar in ax.patches) and ax.get_ylim()[0] == 0  # type: ignore
+    (even,) = (line for line in ax.lines if line.get_linestyle() == "--")
+    assert set(even.get_ydata()) == {1 / 4}
+
+
+def test_load_of_several_layers_is_the_image_and_the_even_share_is_marked(ax: Axes) -> None:
+    load = np.random.default_rng(0).dirichlet(np.ones(8), size=3)
+    assert draw.plot_load(ax, load, ["block 1", "block 2", "block 3"]) is None
+    assert np.array_equal(np.asarray(ax.images[0].get_array()), load)
+    assert len(ax.texts) == 24 and texts(ax)[0] == f"{100 * load[0, 0]:.0f}%"
+    scale = ax.figure.axes[1]  # type: ignore
+    assert any(set(line.get_ydata()) == {1 / 8} for line in scale.lines)
+    assert ax.get_yticklabels()[0].get_text() == "block 1"
+
+
+def test_stacked_parts_follow_one_another_and_end_at_the_total(ax: Axes) -> None:
+    rows = {
+        "dense": {"attention": 100.0, "FFN": 300.0},
+        "MoE": {"attention": 100.0, "router": 8.0, "experts": 1200.0},
+    }
+    assert draw.plot_stacked(ax, rows, "parameters") is None
+    assert widths(ax) == [[100, 100], [300, 0], [0, 8], [0, 1200]]
+    ends = [max(bar.get_x() + bar.get_width() for bar in pair) for pair in zip(*ax.containers)]  # type: ignore # noqa: B905
+    assert ends == [400, 1308]
+    assert {"400", "1.31 k", "1.20 k"} <= set(texts(ax))
+    assert len({bars[0].get_hatch() for bars in ax.containers}) == 4  # type: ignore
+    assert ax.get_xlim()[0] == 0 and ax.get_xlabel() == "parameters"
+
+
+def test_scores_are_the_image_and_dots_stand_on_the_chosen(ax: Axes) -> None:
+    scores = np.random.default_rng(0).random((5, 4))
+    chosen = np.argsort(-scores, -1)[:, :2]
+    assert draw.plot_scores(ax, scores, chosen, ["T", " ", "\n", "$", "中"]) is None
+    assert np.array_equal(np.asarray(ax.images[0].get_array()), scores.T)
+    dots = {(int(t), int(e)) for t, e in ax.collections[0].get_offsets().tolist()}  # type: ignore
+    assert dots == {(t, int(e)) for t in range(5) for e in chosen[t]}
+    assert not any(tick.get_parse_math() for tick in ax.get_xticklabels())  # "$" is a byte too
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["T", "␣", "↵", "$", "U+4E2D"]
+
+
+def test_logarithmic_bars_end_at_their_amounts(ax: Axes) -> None:
+    assert draw.plot_bars_log(ax, {"MHA": 1.2e6, "MLA": 7.0e4}, "bytes per token") is None
+    ends = [bar.get_x() + bar.get_width() for bar in ax.patches]  # type: ignore
+    assert ends == pytest.approx([1.2e6, 7.0e4])
+    assert texts(ax) == ["1.20 M", "70.0 k"] and "logarithmic" in ax.get_xlabel()
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (draw.plot_curves, ({"a": ([1, 2], [1, 2, 3])}, "x", "y"), r"\(2,\) and \(3,\)"),
+        (draw.plot_curve_band, ({"a": ([1, 2], [1, 2])}, "x", "y"), r"\[n_seeds, 2\].* \(2,\)"),
+        (draw.plot_load, (np.ones((1, 2, 2)) / 2,), r"\[E\] or .* got shape \(1, 2, 2\)"),
+        (draw.plot_load, ([300, 500],), "sum to 1 in each layer, got 800"),
+        (draw.plot_load, ([[0.5, 0.5]], ["a", "b"]), r"per layer \(1\), got 2"),
+        (draw.plot_stacked, ({"a": {"b": -1.0}}, "x"), "at least 0, got b = -1"),
+        (draw.plot_scores, (np.ones((3, 2)), [[0], [1]], "abc"), r"\(3, 2\) and \(2, 1\)"),
+        (draw.plot_scores, (np.ones((2, 2)), [[0], [1]], "abc"), "T=2 texts, got 3"),
+        (draw.plot_scores, (np.ones((2, 2)), [[0], [2]], "ab"), r"\[0, E=2\), got 2"),
+        (draw.plot_bars_log, ({"a": 0.0}, "x"), "above 0, got 0"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_with_both_numbers(
+    ax: Axes, function: Any, arguments: tuple[Any, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        function(ax, *arguments)
+
+
+def test_values_at_the_ends_of_curves_read_on_white() -> None:
+    assert all(contrast(draw._readable(color), "#FFFFFF") >= 4.5 for color in EXPERT_COLORS)

@@ -1,0 +1,148 @@
+"""The formula's FLOPs are those that the model really does, to the last one."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from minimoe import AttentionConfig, ModelConfig, MoEConfig, Transformer
+from minimoe.config import PRESETS, preset
+from minimoe.measure.flops import count_flops, measured_flops
+from minimoe.measure.parameters import count_parameters
+
+
+def built(config: ModelConfig, way: str = "auto", dtype: torch.dtype = torch.float32) -> Transformer:
+    moe = config.moe and replace(config.moe, experts_way=way)
+    return Transformer(replace(config, moe=moe)).to(dtype)
+
+
+def text(n_sequences: int, length: int, vocab_size: int = 256) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(length)
+    return torch.randint(0, vocab_size, (n_sequences, length), generator=generator)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("tie", [False, True], ids=["untied", "tied"])
+def test_formula_and_count_are_equal_for_every_preset(name: str, tie: bool) -> None:
+    model = built(replace(preset(name), tie_embeddings=tie))
+    for n_sequences, length in ((1, 1), (1, 33)):
+        flops = count_flops(model.config, length)
+        assert measured_flops(model, text(n_sequences, length)) == n_sequences * flops.forward
+    tokens, flops = text(2, 12), count_flops(model.config, 12)
+    assert measured_flops(model, tokens, backward=True) == 2 * flops.training
+
+
+@pytest.mark.parametrize("name", ["moe", "switch", "fine_grained"])
+@pytest.mark.parametrize(
+    ("way", "dtype"),
+    [("segments", torch.float32), ("segments", torch.float64), ("loop", torch.float64)],
+    ids=str,
+)
+def test_formula_and_count_are_equal_for_every_way(
+    name: str, way: str, dtype: torch.dtype
+) -> None:
+    n_layers = 1 + preset(name).n_dense_layers
+    model = built(replace(preset(name), n_layers=n_layers), way, dtype)
+    flops = count_flops(model.config, 5)
+    assert measured_flops(model, text(2, 5)) == 2 * flops.forward
+    assert measured_flops(model, text(2, 5), backward=True) == 2 * flops.training
+
+
+@pytest.mark.parametrize(
+    "attention",
+    [
+        {"n_heads": 3, "n_kv_heads": 3, "d_head": 4},
+        {"n_heads": 6, "n_kv_heads": 1, "d_head": 2, "qk_norm": True},
+        {"n_heads": 4, "n_kv_heads": 2, "d_head": 10},
+    ],
+    ids=["multi-head", "multi-query", "wider than the model"],
+)
+@pytest.mark.parametrize("shared", [0, 1, 3])
+@pytest.mark.parametrize("top_k", [1, 2, 5])
+def test_formula_and_count_are_equal_for_odd_models(
+    attention: dict[str, Any], shared: int, top_k: int
+) -> None:
+    moe = MoEConfig(
+        d_model=12,
+        d_expert=20,
+        n_routed_experts=5,
+        top_k=top_k,
+        n_shared_experts=shared,
+        normalize_weights=False,
+    )
+    config = ModelConfig(
+        n_layers=3,
+        attention=AttentionConfig(d_model=12, **attention),
+        d_ff=7,
+        moe=moe,
+        n_dense_layers=1,
+        vocab_size=31,
+    )
+    model, flops = built(config, "segments"), count_flops(config, 9)
+    assert measured_flops(model, text(2, 9, 31)) == 2 * flops.forward
+    assert measured_flops(model, text(2, 9, 31), backward=True) == 2 * flops.training
+
+
+def test_the_flops_of_a_dense_model_are_those_worked_out_by_hand() -> None:
+    config = ModelConfig(
+        n_layers=2,
+        attention=AttentionConfig(d_model=8, n_heads=2, n_kv_heads=1, d_head=4),
+        d_ff=10,
+        vocab_size=16,
+    )
+    layer = 8 * 8 + 8 * 4 + 8 * 4 + 8 * 8 + 3 * 8 * 10  # q, k, v, o, SwiGLU
+    flops = count_flops(config, 5)
+    assert flops.weights == 2 * 5 * (2 * layer + 16 * 8)
+    assert flops.attention == 2 * 2 * (2 * 5 * 5 * 8)  # layers * (scores, sums) * 2 * L * L * H * d
+    assert flops.forward == flops.weights + flops.attention
+    assert flops.training == 3 * flops.weights + 3.5 * flops.attention
+    assert flops.forward_per_token == flops.forward / 5
+    assert flops.training_per_token == flops.training / 5
+
+
+def test_weights_cost_in_proportion_to_tokens_and_attention_to_their_square() -> None:
+    one, ten = (count_flops(preset("moe"), length) for length in (1, 10))
+    assert ten.weights == 10 * one.weights
+    assert ten.attention == 100 * one.attention
+
+
+def test_weights_cost_two_flops_for_each_active_parameter_in_a_matrix() -> None:
+    count, flops = count_parameters(preset("moe")), count_flops(preset("moe"), 1)
+    assert flops.weights == 2 * (count.active_without_input_embedding - count.norms)
+
+
+def test_more_experts_cost_only_their_rows_in_the_router() -> None:
+    config = preset("moe")
+    doubled = replace(config, moe=replace(config.moe, n_routed_experts=32))
+    extra = count_flops(doubled, 1).weights - count_flops(config, 1).weights
+    assert extra == 2 * config.n_layers * 16 * config.d_model
+
+
+def test_padding_is_multiplied_too_and_counts_more() -> None:
+    model = built(preset("moe"), "padded")
+    assert measured_flops(model, text(2, 33)) > 2 * count_flops(model.config, 33).forward
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_torchs_own_counter_misses_cpu_attention_and_grouped_experts(backward: bool) -> None:
+    model, tokens = built(preset("moe")), text(1, 16)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        logits, _ = model(tokens)
+        if backward:
+            logits.sum().backward()
+    flops, count = count_flops(model.config, 16), count_parameters(model.config)
+    experts = 2 * 16 * (count.routed_experts - count.idle_experts)
+    missed = 3 * experts + 7 * flops.attention // 2 if backward else experts + flops.attention
+    whole = flops.training if backward else flops.forward
+    assert counter.get_total_flops() == whole - missed < whole
+
+
+def test_counting_leaves_the_gradients_of_a_model_alone() -> None:
+    model, tokens = built(preset("dense")), text(1, 4)
+    model.norm.weight.grad = torch.full((128,), 3.0)
+    measured_flops(model, tokens, backward=True)
+    assert model.norm.weight.grad.unique().tolist() == [3.0]
+    assert model.embedding.grad is None

@@ -1,0 +1,331 @@
+"""Does every notebook keep the rules of the series, and does every rule refuse what it should?"""
+
+import base64
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+
+import nbformat
+import notebook_rules as rules
+import pytest
+from nbformat import NotebookNode
+from notebook_rules import RULES, Book, Rule
+from PIL import Image
+
+from minimoe.claims import claims, notebooks
+from minimoe.show import EXPERT_COLORS
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+STORED = sorted(FOLDER.glob("*.ipynb"))
+
+
+def load(path: Path) -> Book:
+    cells = nbformat.read(path, as_version=4).cells
+    return Book(name=path.stem, cells=cells, size=path.stat().st_size)
+
+
+def builder() -> ModuleType:
+    loader = SourceFileLoader("notebook_build", str(FOLDER / "build.py"))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+# --- the notebooks keep the rules ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_a_notebook_keeps_the_rule(path: Path, rule: Rule) -> None:
+    assert rule(load(path)) == []
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_a_stored_notebook_agrees_with_its_source(path: Path) -> None:
+    assert builder().disagreement(FOLDER / "source" / f"{path.stem}.py", path) is None
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_the_worked_answers_run_after_the_notebook(path: Path, tmp_path: Path) -> None:
+    book = load(path)
+    solved = rules.answers(rules.text(book))
+    meant_to_run = [
+        cell.source
+        for _, cell in rules.code_cells(book)
+        if "raises-exception" not in cell.metadata.get("tags", [])
+    ]
+    if not solved:
+        pytest.skip("its answers hold no code")
+    script = tmp_path / "answers.py"
+    prelude = "import matplotlib; matplotlib.use('agg'); from IPython.display import display"
+    script.write_text("\n\n".join([prelude, *meant_to_run, *solved]), encoding="utf-8")
+    run = subprocess.run([sys.executable, script], cwd=FOLDER, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+
+
+def test_every_built_notebook_is_stored() -> None:
+    assert {path.stem for path in STORED} == {b.name for b in notebooks() if b.state == "built"}
+
+
+def test_the_map_shows_every_claim() -> None:
+    shown = "\n".join(rules.shown(cell) for cell in load(FOLDER / "00_map.ipynb").cells)
+    assert [claim.id for claim in claims() if claim.id not in shown] == []
+
+
+# --- the rules refuse what they should ----------------------------------------------------------
+
+
+def markdown(source: str) -> NotebookNode:
+    return nbformat.v4.new_markdown_cell(source)
+
+
+def code(source: str, printed: str = "", *tags: str) -> NotebookNode:
+    outputs = [nbformat.v4.new_output("stream", text=printed)] if printed else []
+    return nbformat.v4.new_code_cell(source, outputs=outputs, metadata={"tags": list(tags)})
+
+
+def numbered(cells: list[NotebookNode], name: str = "02_moe_layer", size: int = 1000) -> Book:
+    for count, cell in enumerate((c for c in cells if c.cell_type == "code"), start=1):
+        cell.execution_count = count
+    return Book(name=name, cells=cells, size=size)
+
+
+def good_cells() -> list[NotebookNode]:
+    """A small notebook that keeps every rule, as 02; the tests below spoil it in one place."""
+    first = markdown(
+        f"# 02 · {notebooks()[2].question}\n\n**Question.** What?\n\n"
+        "**You will be able to** say.\n\nClaims: `moe-sparse`, `moe-monolith`. Runs in about 20 s."
+    )
+    last = markdown(
+        "## Takeaway\n\n- One.\n- Two.\n- Three.\n\n**Verdict on the claim.** `moe-sparse`: "
+        "*shown here,\nwith a condition*. `moe-monolith`: planned.\n\n**Try.** 1. Why?\n\n"
+        "<details>\n\n```python\nassert 8 * 8 == 64\n```\n\n</details>\n\n"
+        "**Source.** Table 12 of arXiv 2401.06066.\n\n**Next.** [03](03.ipynb)"
+    )
+    rounds = [
+        [
+            markdown("## The router chooses"),
+            markdown("**Predict.** 1,000 or 2,000?"),
+            code("print(4096)", "4,096\n"),
+            markdown("**Look.** It is 4096, in 2024, as float64 and as 16-bit, or 64."),
+            code("assert 1 + 1 == 2"),
+            markdown("So it is."),
+            code("1 / 0\n", "", "raises-exception"),
+        ]
+        for _ in range(4)
+    ]
+    for cells in rounds:
+        cells[-1].outputs = [nbformat.v4.new_output("error", ename="E", evalue="no", traceback=[])]
+    return [first, code("import minimoe"), *(cell for cells in rounds for cell in cells), last]
+
+
+def picture() -> NotebookNode:
+    return nbformat.v4.new_output("display_data", data={"image/png": "AAAA"})
+
+
+Spoil = Callable[[list[NotebookNode]], object]
+
+
+def put(place: int, cell: NotebookNode) -> Spoil:
+    return lambda cells: cells.__setitem__(place, cell)
+
+
+def swap(place: int, old: str, new: str) -> Spoil:
+    def spoil(cells: list[NotebookNode]) -> None:
+        assert old in cells[place].source
+        cells[place].source = cells[place].source.replace(old, new)
+
+    return spoil
+
+
+# Cells of the good notebook: 0 title, 1 imports, 2 heading, 3 Predict, 4 print, 5 Look, 6 assert,
+# 7 text, 8 a failure that is meant; -1 the end.
+SPOILED: list[tuple[Rule, Spoil, str]] = [
+    (rules.outputs_are_stored, put(4, code("print(4096)")), "cell 4 has no stored output"),
+    (rules.outputs_are_stored, lambda cells: cells[8].outputs.clear(), "cell 8 has no"),
+    (rules.no_cell_failed_unmeant, lambda cells: cells[8].metadata.clear(), "cell 8 failed"),
+    (
+        rules.no_warning_is_stored,
+        lambda cells: cells[4].outputs[0].update(name="stderr"),
+        "cell 4 wrote to stderr",
+    ),
+    (rules.nothing_of_this_machine_is_stored, put(4, code("1", f"{FOLDER}/x.py")), "cell 4"),
+    (rules.between_25_and_40_cells, lambda cells: cells.__delitem__(slice(2, 9)), "24 cells"),
+    (rules.code_cells_are_short, put(6, code("x = 1\n" * 16)), "cell 6 has 16 lines"),
+    (
+        rules.code_cells_are_short,
+        lambda cells: [c.update(source="x = 1\n" * 7) for c in cells if c.cell_type == "code"],
+        "the median code cell has 7",
+    ),
+    (
+        rules.functions_have_at_most_12_lines,
+        put(6, code("def long():" + "\n    x = 1" * 12)),
+        "cell 6: long is long",
+    ),
+    (
+        rules.no_training_loop,
+        put(6, code("for _ in range(9):\n    loss().backward()")),
+        "training loop",
+    ),
+    (rules.no_setting_up_or_download, put(6, code("import sys; sys.path.append('.')")), "sys.path"),
+    (rules.no_setting_up_or_download, put(6, code("%pip install torch")), "cell 6: %pip"),
+    (rules.no_setting_up_or_download, put(6, code("import urllib.request")), "cell 6: urllib"),
+    (rules.no_drawing_recipe, put(6, code("ax.plot(x)\n" * 4)), "cell 6: 4 drawing calls"),
+    (rules.known_tags, put(6, code("assert 1", "", "slow")), "cell 6: unknown tag slow"),
+    (rules.known_tags, put(6, code("assert 1", "", "timing")), "go together"),
+    (rules.opens_with_its_question, swap(0, "# 02 · What does", "# 02 · What did"), "title must"),
+    (rules.opens_with_its_question, swap(0, "**Question.**", "Question."), "no '**Question.**'"),
+    (rules.opens_with_its_question, put(1, markdown("Hello.")), "second cell"),
+    (
+        rules.predicts_looks_and_asserts_three_to_five_times,
+        lambda cells: cells.__delitem__(slice(2, 16)),
+        "2 rounds",
+    ),
+    (rules.predicts_looks_and_asserts_three_to_five_times, put(4, markdown("Hm.")), "code must"),
+    (rules.predicts_looks_and_asserts_three_to_five_times, put(5, markdown("Hm.")), "no Look"),
+    (rules.predicts_looks_and_asserts_three_to_five_times, put(6, code("1 == 2")), "no assert"),
+    (
+        rules.figures_are_followed_by_words,
+        lambda cells: cells[6].outputs.append(picture()),
+        "cell 6: no Look",
+    ),
+    (rules.closes_with_takeaway_and_answers, swap(-1, "- Two.\n", ""), "2 bullets"),
+    (rules.closes_with_takeaway_and_answers, swap(-1, "<details>", ""), "no '<details>'"),
+    (rules.closes_with_takeaway_and_answers, swap(-1, "**Verdict on", "**On"), "no '**Verdict"),
+    (rules.numbers_in_prose_are_shown, swap(5, "4096", "4097"), "no output shows 4097"),
+    (rules.numbers_in_prose_are_shown, swap(5, "4096", "2,048"), "no output shows 2048"),
+    (rules.numbers_in_prose_are_shown, swap(5, "4096", "0.5"), "no output shows 0.5"),
+    (rules.numbers_in_prose_are_shown, swap(5, "4096", "$10^{-9}$"), "no output shows 1E-9"),
+    (rules.answers_compile, swap(-1, "8 * 8 ==", "8 * 8 =="[:-1] + " ="), "in an answer"),
+    (rules.names_its_claims, swap(0, "moe-sparse", "moe-fast"), "moe-sparse is not named"),
+    (rules.names_its_claims, swap(0, "moe-sparse", "moe-fast"), "no claim moe-fast"),
+    (rules.verdicts_agree_with_the_ledger, swap(-1, "shown here,\nwith", "shown with"), "ledger"),
+    (
+        rules.verdicts_agree_with_the_ledger,
+        swap(-1, "moe-sparse", "it"),
+        "no verdict on moe-sparse",
+    ),
+]
+
+
+def complaints(rule: Rule, spoil: Spoil) -> list[str]:
+    cells = good_cells()
+    spoil(cells)
+    return rule(numbered(cells))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_a_good_notebook_keeps_the_rule(rule: Rule) -> None:
+    assert rule(numbered(good_cells())) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoil", "said"), SPOILED, ids=[r.__name__ for r, _, _ in SPOILED]
+)
+def test_a_spoiled_notebook_is_refused(rule: Rule, spoil: Spoil, said: str) -> None:
+    found = complaints(rule, spoil)
+    assert found and any(said in complaint for complaint in found), found
+
+
+def test_a_notebook_with_cleared_counts_or_too_many_bytes_is_refused() -> None:
+    cleared = Book(name="02_moe_layer", cells=good_cells(), size=500_001)
+    assert rules.cells_were_run_in_order(cleared)
+    assert rules.at_most_500_kilobytes(cleared)
+
+
+def test_every_rule_was_seen_to_refuse() -> None:
+    tried = {rule for rule, _, _ in SPOILED}
+    assert set(RULES) - tried == {rules.cells_were_run_in_order, rules.at_most_500_kilobytes}
+
+
+# --- the builder ----------------------------------------------------------------------------------
+
+
+SOURCE = """# %% [markdown]
+# # A title
+
+# %% tags=["raises-exception"]
+print("a")
+print("b", flush=True)
+raise ValueError("meant")
+
+# %%
+print({1: 2})
+"""
+
+
+def test_two_builds_give_the_same_bytes(tmp_path: Path) -> None:
+    source, product = tmp_path / "09_x.py", tmp_path / "09_x.ipynb"
+    source.write_text(SOURCE)
+    build = builder()
+    build.build(source, product)
+    first = product.read_bytes()
+    build.build(source, product)
+    assert product.read_bytes() == first
+    assert build.disagreement(source, product) is None
+    cells = nbformat.read(product, as_version=4).cells
+    assert [o.get("text") or o.traceback for o in cells[1].outputs] == [
+        "a\nb\n",
+        ["ValueError: meant"],
+    ]
+    assert cells[1].metadata == {"tags": ["raises-exception"]}
+
+
+def test_thin_lines_keep_their_experts_colours_in_64_colours() -> None:
+    """Eight thin lines above a heat map of 256 colours, as in a crowded figure."""
+    wanted = [tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in EXPERT_COLORS]
+    picture = Image.new("RGB", (256, 160), "white")
+    for line, colour in enumerate(wanted):
+        picture.paste(colour, (0, 4 * line, 120, 4 * line + 2))
+    for column in range(256):
+        picture.paste((column, column, 255 - column // 2), (column, 40, column + 1, 160))
+    png = io.BytesIO()
+    picture.save(png, "PNG")
+    stored = builder()._few_colours(base64.b64encode(png.getvalue()).decode())
+    seen = Image.open(io.BytesIO(base64.b64decode(stored)))
+    assert seen.mode == "P" and len(seen.getcolors()) <= 64
+    for line, colour in enumerate(wanted):
+        found = seen.convert("RGB").getpixel((60, 4 * line))
+        assert max(abs(a - b) for a, b in zip(found, colour, strict=True)) <= 20
+
+
+def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    source, product = tmp_path / "09_x.py", tmp_path / "09_x.ipynb"
+    source.write_text(SOURCE + '\n# %%\nraise KeyError("oh")\n')
+    build = builder()
+    with pytest.raises(
+        build.BuildError, match=r"^09_x, cell 3 \(raise KeyError.*\): KeyError: 'oh'$"
+    ):
+        build.build(source, product)
+    assert [path.name for path in tmp_path.iterdir()] == ["09_x.py"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("A title", "Another", "cell 0 differs"),
+        (' tags=["raises-exception"]', "", "cell 1 differs"),
+        ("\n# %%\nprint({1: 2})\n", "", "has 3 cells, its source 2"),
+    ],
+)
+def test_a_changed_source_no_longer_agrees(tmp_path: Path, old: str, new: str, said: str) -> None:
+    build = builder()
+    source, product = tmp_path / "09_x.py", tmp_path / "09_x.ipynb"
+    source.write_text(SOURCE)
+    product.write_text(nbformat.writes(build.read_source(source)))
+    assert build.disagreement(source, product) is None
+    assert old in SOURCE
+    source.write_text(SOURCE.replace(old, new))
+    assert said in build.disagreement(source, product)
+
+
+def test_a_notebook_that_was_never_built_does_not_agree(tmp_path: Path) -> None:
+    (tmp_path / "09_x.py").write_text(SOURCE)
+    assert "was not built" in builder().disagreement(tmp_path / "09_x.py", tmp_path / "09_x.ipynb")

@@ -1,0 +1,337 @@
+"""A training step does what it says, and a model learns what there is to learn, and no more."""
+
+import math
+import os
+import signal
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+import torch
+
+from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
+from minimoe.data.batches import Batch, training_batch, validation_batches
+from minimoe.data.languages import markov_language, mixture_floor_bits, mixture_text
+from minimoe.data.text import Corpus
+from minimoe.measure.routes import expert_load, max_violation
+from minimoe.training.balance import load_balancing_loss, router_z_loss
+from minimoe.training.loop import (
+    Run,
+    bits_per_byte,
+    cross_entropy,
+    interrupt_between_steps,
+    learning_rate,
+    mean_over_layers,
+    start,
+    train,
+    train_step,
+)
+
+
+def model_config(vocab_size: int = 8, **layer: Any) -> ModelConfig:
+    """A model small enough to be trained inside a test."""
+    moe = MoEConfig(**{"d_model": 16, "d_expert": 16, "n_routed_experts": 4, "top_k": 2, **layer})
+    attention = AttentionConfig(d_model=16, n_heads=2, n_kv_heads=1, d_head=8)
+    return ModelConfig(n_layers=2, attention=attention, moe=moe, vocab_size=vocab_size)
+
+
+def training(**changes: Any) -> TrainConfig:
+    numbers = {"steps": 100, "batch_size": 4, "length": 12, "dtype": "float64", **changes}
+    return TrainConfig(**numbers)
+
+
+def noise(n: int = 500, n_symbols: int = 8) -> Corpus:
+    """Text without any structure, in two domains."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, n_symbols, (n,), generator=generator).to(torch.uint8)
+    return Corpus(tokens, (torch.arange(n) >= n // 3).to(torch.uint8), ("first", "second"))
+
+
+def batch_of(corpus: Corpus, config: TrainConfig, step: int = 0) -> Batch:
+    return training_batch(
+        corpus,
+        batch_size=config.batch_size,
+        length=config.length,
+        seed=config.seed,
+        step=step,
+    )
+
+
+def numbers_of(run: Run) -> list[dict[str, float]]:
+    """The history without the clock."""
+    return [{k: v for k, v in asdict(r).items() if k != "seconds"} for r in run.history]
+
+
+def test_the_learning_rate_has_its_documented_values() -> None:
+    config = TrainConfig(
+        steps=1000, learning_rate=0.003, warmup_share=0.05, final_lr_share=0.1
+    )
+    rates = [learning_rate(config, step) for step in (1, 25, 50, 1000)]
+    assert rates == pytest.approx([0.003 / 50, 0.0015, 0.003, 0.0003], rel=1e-12)
+    middle = learning_rate(config, 525)  # half of the cosine: half-way between the ends
+    assert middle == pytest.approx((0.003 + 0.0003) / 2, rel=1e-12)
+
+
+def test_the_learning_rate_rises_to_its_peak_and_then_falls_to_the_end() -> None:
+    config = TrainConfig(steps=200, warmup_share=0.1)
+    rates = [learning_rate(config, step) for step in range(1, 201)]
+    assert rates[:20] == sorted(rates[:20])
+    assert rates[19:] == sorted(rates[19:], reverse=True)
+    assert max(rates) == rates[19] == config.learning_rate
+
+
+@pytest.mark.parametrize("warmup_share", [0.0, 0.99])
+@pytest.mark.parametrize("steps", [1, 2, 10])
+def test_the_learning_rate_is_never_zero_nor_above_its_peak(
+    steps: int, warmup_share: float
+) -> None:
+    config = TrainConfig(steps=steps, warmup_share=warmup_share)
+    rates = [learning_rate(config, step) for step in range(1, steps + 1)]
+    assert all(0 < rate <= config.learning_rate for rate in rates)
+
+
+def test_the_cross_entropy_has_its_documented_values() -> None:
+    targets = torch.tensor([[0, 255]])
+    losses = cross_entropy(torch.zeros(1, 2, 256).double(), targets)
+    assert losses.flatten().tolist() == pytest.approx([math.log(256)] * 2, abs=1e-14)
+    assert round(losses[0, 0].item(), 3) == 5.545
+    logits = torch.tensor([[[3.0, 1.0], [1.0, 3.0]]]).double().log()
+    got = cross_entropy(logits, torch.tensor([[0, 0]]))
+    assert got.flatten().tolist() == pytest.approx([math.log(4 / 3), math.log(4)], abs=1e-14)
+
+
+def test_a_router_loss_is_the_mean_over_layers_and_zero_for_a_dense_model() -> None:
+    like = torch.zeros(()).double()
+    run = start(model_config(), training())
+    routings = run.model(torch.arange(8)[None])[1]
+    each = [router_z_loss(routing).item() for routing in routings]
+    got = mean_over_layers(router_z_loss, routings, like).item()
+    assert len(each) == 2 and got == pytest.approx(sum(each) / 2, rel=1e-14)
+    assert mean_over_layers(load_balancing_loss, (), like).item() == 0
+
+
+def test_weight_decay_pulls_on_matrices_and_not_on_vectors() -> None:
+    groups = start(model_config(), training(weight_decay=0.3)).optimizer.param_groups
+    decay = {p.dim(): group["weight_decay"] for group in groups for p in group["params"]}
+    assert decay == {1: 0.0, 2: 0.3, 3: 0.3}
+    n_parameters = len(list(start(model_config(), training()).model.parameters()))
+    assert sum(len(group["params"]) for group in groups) == n_parameters
+
+
+def test_a_run_starts_from_the_weights_of_its_seed_in_its_dtype() -> None:
+    one, same, other = (
+        start(model_config(), training(), seed=seed).model.embedding for seed in (3, 3, 4)
+    )
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    assert one.dtype == torch.float64
+    assert start(model_config(), training(dtype="float32")).model.embedding.dtype == torch.float32
+
+
+def test_a_text_longer_than_the_model_reads_is_refused_with_both_numbers() -> None:
+    with pytest.raises(InputError) as refusal:
+        start(replace(model_config(), max_length=8), training(length=9))
+    assert str(refusal.value) == "length must lie in [1, max_length=8], got 9"
+
+
+def test_one_step_is_adam_on_the_clipped_gradient_of_the_three_losses() -> None:
+    """The step written out a second time; with beta1 = beta2 = 0 Adam moves by the sign alone."""
+    config = training(
+        balance_weight=0.7, z_weight=0.3, clip_norm=1e-3, beta1=0.0, beta2=0.0, weight_decay=0.1
+    )
+    run, twin = (start(model_config(), config) for _ in range(2))
+    batch = batch_of(noise(), config)
+    record = train_step(run, batch)
+
+    logits, routings = twin.model(batch.inputs)
+    language = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+    balance = sum(load_balancing_loss(r) for r in routings) / 2
+    z = sum(router_z_loss(r) for r in routings) / 2
+    parameters = list(twin.model.parameters())
+    gradients = torch.autograd.grad(language + 0.7 * balance + 0.3 * z, parameters)
+    norm = sum(g.square().sum() for g in gradients).sqrt()
+    rate = learning_rate(config, 1)
+    for moved, p, g in zip(run.model.parameters(), parameters, gradients, strict=True):
+        clipped = g * (1e-3 / (norm + 1e-6)).clamp(max=1)
+        wanted = p * (1 - rate * (0.1 if p.dim() > 1 else 0)) - rate * clipped / (
+            clipped.abs() + 1e-8
+        )
+        torch.testing.assert_close(moved, wanted, rtol=1e-9, atol=1e-11)
+    assert record.cross_entropy == pytest.approx(language.item(), rel=1e-12)
+    assert record.load_balancing_loss == pytest.approx(balance.item(), rel=1e-12)
+    assert record.router_z_loss == pytest.approx(z.item(), rel=1e-12)
+    assert record.gradient_norm == pytest.approx(norm.item(), rel=1e-12)
+    assert (record.step, record.tokens, record.learning_rate) == (1, 48, rate)
+
+
+def test_gradients_of_one_step_do_not_leak_into_the_next() -> None:
+    config = training(learning_rate=1e-12)
+    run, corpus = start(model_config(), config), noise()
+    first = [train_step(run, batch_of(corpus, config)).gradient_norm for _ in range(3)]
+    assert first == pytest.approx([first[0]] * 3, rel=1e-6)
+
+
+@pytest.mark.parametrize("weight", ["balance_weight", "z_weight"])
+def test_the_reported_cross_entropy_holds_no_auxiliary_loss(weight: str) -> None:
+    losses = []
+    for value in (0.0, 100.0):
+        config = training(learning_rate=1e-12, **{weight: value})
+        losses.append(train(start(model_config(), config), noise(), steps=2).history[-1])
+    assert losses[0].cross_entropy == pytest.approx(losses[1].cross_entropy, abs=1e-7)
+    assert losses[0].gradient_norm < losses[1].gradient_norm
+
+
+def test_the_same_seed_gives_the_same_run_bit_for_bit_and_another_does_not() -> None:
+    runs = []
+    for seed in (5, 5, 6):
+        torch.manual_seed(len(runs))  # what was drawn elsewhere does not matter
+        runs.append(train(start(model_config(), training(seed=seed)), noise(), steps=6))
+    assert numbers_of(runs[0]) == numbers_of(runs[1]) != numbers_of(runs[2])
+    states = [run.model.state_dict() for run in runs]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_history_counts_steps_tokens_and_time() -> None:
+    seen = []
+    run = train(
+        start(model_config(), training(steps=4)), noise(), after_step=lambda r: seen.append(r.step)
+    )
+    assert [r.step for r in run.history] == seen == [1, 2, 3, 4]
+    assert [r.tokens for r in run.history] == [48, 96, 144, 192]
+    seconds = [r.seconds for r in run.history]
+    assert 0 < seconds[0] and seconds == sorted(seconds)
+
+
+def test_a_run_reads_another_batch_at_every_step_and_goes_on_where_it_stopped() -> None:
+    whole = train(start(model_config(), training()), noise(), steps=6)
+    parts = train(start(model_config(), training()), noise(), steps=2)
+    parts = train(parts, noise(), steps=6)
+    assert numbers_of(parts) == numbers_of(whole)
+    assert len({r.cross_entropy for r in whole.history}) == 6
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_and_leaves_the_weights() -> None:
+    run, config = start(model_config(), training()), training()
+    with torch.no_grad():
+        run.model.head[0, 0] = math.inf
+    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    with pytest.raises(FloatingPointError) as stopped:
+        train_step(run, batch_of(noise(), config))
+    assert str(stopped.value) == (
+        "the gradient of step 1 is not finite; lower learning_rate=0.003 or clip_norm=1.0"
+    )
+    assert all(torch.equal(before[name], t) for name, t in run.model.state_dict().items())
+    assert run.step == 0
+
+
+def test_a_small_model_learns_a_markov_language_to_its_entropy_and_never_below() -> None:
+    """Within 0.05 bits of the floor on 50,000 tokens, where it can be 0.01 below it by chance."""
+    language = markov_language(n_symbols=8, n_successors=2, seed=1)
+    text = mixture_text(
+        [language], segment_length=250, n_train_segments=200, n_validation_segments=200, seed=1
+    )
+    config = training(steps=120, batch_size=8, length=24, learning_rate=0.02, warmup_share=0.1)
+    run, floor = start(model_config(), config), mixture_floor_bits([language], 250)
+    validation = list(validation_batches(text.validation, batch_size=256, length=50))
+
+    def measure() -> float:
+        return bits_per_byte(run.model, validation, text.validation.domains)["all"]
+
+    assert measure() == pytest.approx(3, abs=0.05)  # 8 symbols, nothing known
+    train(run, text.train)
+    assert floor - 0.01 < measure() < floor + 0.05
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.02])
+def test_the_selection_bias_balances_a_layer_that_stays_unbalanced_without_it(
+    rate: float,
+) -> None:
+    """A router that starts with a liking for expert 0, no balance loss, 50 steps.
+
+    The maximal violation is 3 if one of 4 experts gets everything and 0 at perfect balance.
+    """
+    config = training(
+        balance_weight=0.0, z_weight=0.0, expert_bias_rate=rate, learning_rate=1e-4, batch_size=8
+    )
+    layer = {"top_k": 1, "normalize_weights": False, "use_expert_bias": True}
+    run, corpus = start(model_config(64, **layer), config), noise(2000, 64)
+    router = run.model.moe_layers()[0].router
+    with torch.no_grad():
+        run.model.embedding += 0.02  # every token has something in common
+        router.weight.mul_(5)
+        router.weight[0] += 0.1
+    train(run, corpus, steps=50)
+    tokens = batch_of(corpus, config, step=999).inputs
+    violation = max_violation(expert_load(run.model(tokens)[1][0]))
+    assert violation > 2.5 if rate == 0 else violation < 1
+    assert (router.expert_bias != 0).any() == (rate > 0)
+
+
+def test_every_layer_gets_its_own_bias_update() -> None:
+    config = training(expert_bias_rate=0.5)
+    run, batch = start(model_config(use_expert_bias=True), config), batch_of(noise(), config)
+    _, routings = run.model(batch.inputs)
+    train_step(run, batch)
+    for layer, routing in zip(run.model.moe_layers(), routings, strict=True):
+        counts = routing.tokens_per_expert.double()
+        wanted = 0.5 * (counts.mean() - counts).sign()
+        assert torch.equal(layer.router.expert_bias, wanted)
+
+
+# Bits per byte ----------------------------------------------------------------------------------
+
+
+def test_an_untrained_model_has_about_8_bits_a_byte() -> None:
+    run = start(model_config(vocab_size=256), training())
+    corpus = noise(2000, 256)
+    batches = validation_batches(corpus, batch_size=8, length=20)
+    assert bits_per_byte(run.model, batches, corpus.domains)["all"] == pytest.approx(8, abs=0.05)
+
+
+def test_the_bits_of_the_domains_weigh_to_all() -> None:
+    run, corpus = train(start(model_config(), training()), noise(), steps=20), noise()
+    batches = list(validation_batches(corpus, batch_size=3, length=7))
+    bits = bits_per_byte(run.model, batches, corpus.domains)
+    n = torch.cat([batch.domain_ids.flatten() for batch in batches]).bincount().tolist()
+    weighed = (n[0] * bits["first"] + n[1] * bits["second"]) / sum(n)
+    assert list(bits) == ["first", "second", "all"]
+    assert bits["all"] == pytest.approx(weighed, rel=1e-12)
+    assert abs(bits["first"] - bits["second"]) > 1e-4
+
+
+def test_bits_are_the_mean_negative_log2_of_the_targets_probability() -> None:
+    run, corpus = start(model_config(), training()), noise(50)
+    (batch,) = validation_batches(corpus, batch_size=9, length=7)
+    p = run.model(batch.inputs)[0].softmax(-1).gather(-1, batch.targets[..., None]).squeeze(-1)
+    first = batch.domain_ids == 0
+    bits = bits_per_byte(run.model, [batch], corpus.domains)
+    assert bits["all"] == pytest.approx(-p.log2().mean().item(), rel=1e-12)
+    assert bits["first"] == pytest.approx(-p[first].log2().mean().item(), rel=1e-12)
+
+
+def test_a_domain_without_text_has_no_bits() -> None:
+    corpus = replace(noise(100), domain_ids=torch.ones(100, dtype=torch.uint8))
+    run, batches = start(model_config(), training()), validation_batches(
+        corpus, batch_size=4, length=9
+    )
+    bits = bits_per_byte(run.model, batches, corpus.domains)
+    assert list(bits) == ["second", "all"]
+    assert bits["second"] == bits["all"]
+
+
+def test_no_validation_text_is_refused() -> None:
+    with pytest.raises(InputError, match="no validation text to measure, got 0 batches"):
+        bits_per_byte(start(model_config(), training()).model, [], ("first",))
+
+
+# Ctrl-C -----------------------------------------------------------------------------------------
+
+
+def test_the_first_ctrl_c_waits_for_the_step_and_the_second_does_not() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with interrupt_between_steps() as pressed:
+        assert not pressed()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert pressed()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
