@@ -65,7 +65,8 @@ def everything(run: Run) -> dict[str, Any]:
             found[f"{name}.{part}"] = tensor
     found["history"] = [replace(record, seconds=0.0) for record in run.history]
     found["groups"] = [
-        {k: v for k, v in group.items() if k not in ("params", "lr")} for group in run.optimizer.param_groups
+        {k: v for k, v in group.items() if k not in ("params", "lr")}
+        for group in run.optimizer.param_groups
     ]  # the learning rate is set anew in each step
     return found
 

@@ -10,12 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from texts import paragraphs
 
 from minimoe.cli import main
 from minimoe.config import preset
 from minimoe.measure.parameters import count_parameters
-
-from texts import paragraphs
 
 TRAIN = ["train", "--preset", "moe", "--steps", "2", "--batch-size", "2", "--length", "32"]
 
@@ -141,7 +140,7 @@ def test_unusable_text_folders_are_refused(
     empty.mkdir()
     assert str(empty) in line(empty)
     (empty / "short.txt").write_text("short")
-    print(line(empty))
+    assert "holds 5 bytes of text, at least 10000 are needed" in line(empty)
     (empty / "latin.txt").write_bytes(b"caf\xe9 " * 4000)
     assert "latin.txt" in line(empty) and "UTF-8" in line(empty)
     assert not (tmp_path / "out").exists()

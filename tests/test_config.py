@@ -38,7 +38,11 @@ REFUSALS = [
     (moe, {"d_model": 0}, "d_model must be an integer of at least 1, got 0"),
     (moe, {"d_expert": 4.0}, "d_expert must be an integer of at least 1, got 4.0"),
     (moe, {"n_routed_experts": -3}, "n_routed_experts must be an integer of at least 1, got -3"),
-    (moe, {"n_routed_experts": True}, "n_routed_experts must be an integer of at least 1, got True"),
+    (
+        moe,
+        {"n_routed_experts": True},
+        "n_routed_experts must be an integer of at least 1, got True",
+    ),
     (moe, {"top_k": 9}, "top_k must lie in [1, n_routed_experts=8], got 9"),
     (moe, {"top_k": 0}, "top_k must lie in [1, n_routed_experts=8], got 0"),
     (moe, {"n_shared_experts": -1}, "n_shared_experts must be an integer of at least 0, got -1"),
@@ -51,7 +55,11 @@ REFUSALS = [
     (moe, {"route_scale": 0.0}, "route_scale must be above 0, got 0.0"),
     (moe, {"route_scale": NAN}, "route_scale must be a finite number in [0.0, inf], got nan"),
     (moe, {"capacity_factor": -1}, "capacity_factor must be a finite number in [0.0, inf], got -1"),
-    (moe, {"capacity_factor": INF}, "capacity_factor must be a finite number in [0.0, inf], got inf"),
+    (
+        moe,
+        {"capacity_factor": INF},
+        "capacity_factor must be a finite number in [0.0, inf], got inf",
+    ),
     (
         moe,
         {"top_k": 1},
@@ -106,11 +114,23 @@ REFUSALS = [
     (training, {"length": 0}, "length must be an integer of at least 1, got 0"),
     (training, {"seed": -1}, "seed must be an integer of at least 0, got -1"),
     (training, {"learning_rate": 0}, "learning_rate must be above 0, got 0"),
-    (training, {"learning_rate": INF}, "learning_rate must be a finite number in [0.0, inf], got inf"),
+    (
+        training,
+        {"learning_rate": INF},
+        "learning_rate must be a finite number in [0.0, inf], got inf",
+    ),
     (training, {"clip_norm": -1.0}, "clip_norm must be a finite number in [0.0, inf], got -1.0"),
-    (training, {"weight_decay": -0.1}, "weight_decay must be a finite number in [0.0, inf], got -0.1"),
+    (
+        training,
+        {"weight_decay": -0.1},
+        "weight_decay must be a finite number in [0.0, inf], got -0.1",
+    ),
     (training, {"z_weight": NAN}, "z_weight must be a finite number in [0.0, inf], got nan"),
-    (training, {"final_lr_share": 1.5}, "final_lr_share must be a finite number in [0.0, 1.0], got 1.5"),
+    (
+        training,
+        {"final_lr_share": 1.5},
+        "final_lr_share must be a finite number in [0.0, 1.0], got 1.5",
+    ),
     (training, {"warmup_share": 1}, "warmup_share must be below 1, got 1"),
     (training, {"beta1": 1.0}, "beta1 must be below 1, got 1.0"),
     (training, {"beta2": -0.5}, "beta2 must be a finite number in [0.0, 1.0], got -0.5"),
@@ -150,7 +170,9 @@ def test_the_ends_of_every_range_are_allowed() -> None:
     attention(n_kv_heads=4, d_head=2)
     model(moe=moe(), d_ff=None)
     model(moe=moe(), n_dense_layers=3)
-    training(warmup_share=0, final_lr_share=1, weight_decay=0, balance_weight=0, z_weight=0, beta1=0)
+    training(
+        warmup_share=0, final_lr_share=1, weight_decay=0, balance_weight=0, z_weight=0, beta1=0
+    )
 
 
 @pytest.mark.usefixtures("as_users_have_it")
@@ -224,11 +246,11 @@ def without(data: dict[str, Any], *path: str) -> dict[str, Any]:
         (without(asdict(preset("moe")), "n_layers"), "n_layers"),
         (without(asdict(preset("moe")), "attention"), "attention"),
         (without(asdict(preset("moe")), "moe", "top_k"), "top_k"),
-        ([], "configuration of a model"),
+        ([], "list"),
     ],
 )
 def test_missing_and_unknown_fields_of_a_model_are_refused_by_name(data: Any, named: str) -> None:
-    with pytest.raises(InputError, match=f"(?s)^not the configuration of a model: .*({named})|list"):
+    with pytest.raises(InputError, match=f"^not the configuration of a model: .*({named})"):
         model_config_from(data)
 
 

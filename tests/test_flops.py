@@ -13,7 +13,9 @@ from minimoe.measure.flops import count_flops, measured_flops
 from minimoe.measure.parameters import count_parameters
 
 
-def built(config: ModelConfig, way: str = "auto", dtype: torch.dtype = torch.float32) -> Transformer:
+def built(
+    config: ModelConfig, way: str = "auto", dtype: torch.dtype = torch.float32
+) -> Transformer:
     moe = config.moe and replace(config.moe, experts_way=way)
     return Transformer(replace(config, moe=moe)).to(dtype)
 
@@ -40,9 +42,7 @@ def test_formula_and_count_are_equal_for_every_preset(name: str, tie: bool) -> N
     [("segments", torch.float32), ("segments", torch.float64), ("loop", torch.float64)],
     ids=str,
 )
-def test_formula_and_count_are_equal_for_every_way(
-    name: str, way: str, dtype: torch.dtype
-) -> None:
+def test_formula_and_count_are_equal_for_every_way(name: str, way: str, dtype: torch.dtype) -> None:
     n_layers = 1 + preset(name).n_dense_layers
     model = built(replace(preset(name), n_layers=n_layers), way, dtype)
     flops = count_flops(model.config, 5)
@@ -59,8 +59,8 @@ def test_formula_and_count_are_equal_for_every_way(
     ],
     ids=["multi-head", "multi-query", "wider than the model"],
 )
-@pytest.mark.parametrize("shared", [0, 1, 3])
-@pytest.mark.parametrize("top_k", [1, 2, 5])
+@pytest.mark.parametrize("shared", [0, 3])
+@pytest.mark.parametrize("top_k", [1, 5])
 def test_formula_and_count_are_equal_for_odd_models(
     attention: dict[str, Any], shared: int, top_k: int
 ) -> None:

@@ -19,7 +19,9 @@ from minimoe.measure.parameters import (
 from minimoe.model.attention import KVCache
 
 
-def built(config: ModelConfig, way: str = "auto", dtype: torch.dtype = torch.float32) -> Transformer:
+def built(
+    config: ModelConfig, way: str = "auto", dtype: torch.dtype = torch.float32
+) -> Transformer:
     moe = config.moe and replace(config.moe, experts_way=way)
     return Transformer(replace(config, moe=moe), seed=1).to(dtype)
 
@@ -160,7 +162,8 @@ def test_every_token_touches_what_the_formula_says(name: str) -> None:
 def test_every_way_touches_what_the_formula_says(
     name: str, tie: bool, way: str, dtype: torch.dtype
 ) -> None:
-    model = built(small(name, n_layers=2, tie_embeddings=tie), way, dtype)
+    n_layers = 1 + preset(name).n_dense_layers
+    model = built(small(name, n_layers=n_layers, tie_embeddings=tie), way, dtype)
     wanted = count_parameters(model.config).touched
     assert touched_parameters(model, text(2)).tolist() == [wanted] * 2
 
@@ -172,10 +175,9 @@ def marks_of(recorder: TouchRecorder, parameter: torch.nn.Parameter) -> torch.Te
 @pytest.mark.parametrize("name", ["dense", "moe", "fine_grained"])
 @pytest.mark.parametrize("tie", [False, True], ids=["untied", "tied"])
 @pytest.mark.parametrize("way", ["loop", "segments", "padded"])
-def test_what_was_not_marked_can_be_poisoned_without_effect(
-    name: str, tie: bool, way: str
-) -> None:
-    model, tokens = built(small(name, tie_embeddings=tie), way, torch.float64), text(5)
+def test_what_was_not_marked_can_be_poisoned_without_effect(name: str, tie: bool, way: str) -> None:
+    config = small(name, n_layers=2, tie_embeddings=tie)
+    model, tokens = built(config, way, torch.float64), text(5)
     cache = KVCache(model.config, 1, 5, like=model.embedding)
     with torch.no_grad():
         model(tokens[None, :4], cache)

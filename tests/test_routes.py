@@ -19,7 +19,9 @@ from minimoe.measure.routes import (
 from minimoe.model.routing import route
 
 
-def routing(choices: list[list[int]], n_experts: int, scores: torch.Tensor | None = None) -> Routing:
+def routing(
+    choices: list[list[int]], n_experts: int, scores: torch.Tensor | None = None
+) -> Routing:
     """What a router decided, as if it had chosen `choices`."""
     ids = torch.tensor(choices)
     scores = torch.full((len(ids), n_experts), 1 / n_experts) if scores is None else scores
@@ -71,15 +73,15 @@ def test_the_load_is_the_counted_share_and_sums_to_1(n_tokens: int, top_k: int, 
 
 
 def test_batches_are_weighed_by_their_assignments() -> None:
-    batches = [routing([[0], [0], [1]], 2), routing([[1]], 2)]
-    assert mean_load(batches).tolist() == [0.5, 0.5]  # the mean of the loads would be (1/3, 2/3)
-    together = routing([[0], [0], [1], [1]], 2)
+    batches = [routing([[0], [0], [0], [1]], 2), routing([[1]], 2)]
+    assert mean_load(batches).tolist() == [0.6, 0.4]  # the mean of the loads would be (3/8, 5/8)
+    together = routing([[0], [0], [0], [1], [1]], 2)
     assert torch.equal(mean_load(batches), expert_load(together))
 
 
 def test_dead_experts_have_their_documented_value() -> None:
     assert dead_experts(load(1, 0, 0, 0)) == 3
-    assert dead_experts(load(0.5, 0.5)) == 0
+    assert dead_experts(load(0.999, 0.001)) == 0
 
 
 def test_the_maximal_violation_has_its_documented_values() -> None:

@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from texts import paragraphs
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig
 from minimoe.data.text import Text, folder_text, real_text
 from minimoe.show.report import Contender, Point, verdicts
 from minimoe.tour import as_json, run_tour, summary
 from minimoe.training.checkpoint import load_model
-
-from texts import paragraphs
 
 ATTENTION = AttentionConfig(d_model=32, n_heads=2, n_kv_heads=1, d_head=16)
 LAYER = MoEConfig(d_model=32, d_expert=24, n_routed_experts=4, top_k=2)

@@ -74,22 +74,16 @@ def count_flops(config: ModelConfig, length: int) -> FlopCount:
 
 
 def _attention_forward(q: Any, k: Any, v: Any, *args: Any, **kwargs: Any) -> int:
-    return sdpa_flop_count(q, _for_each_query_head(k, q), _for_each_query_head(v, q))
+    return sdpa_flop_count(q, k, v)
 
 
 def _attention_backward(grad: Any, q: Any, k: Any, v: Any, *args: Any, **kwargs: Any) -> int:
-    return sdpa_backward_flop_count(grad, q, _for_each_query_head(k, q), _for_each_query_head(v, q))
-
-
-def _for_each_query_head(kv: Any, q: Any) -> Any:
-    """Shape of keys or values as if every query head had its own: sharing saves no product."""
-    return (*kv[:1], q[1], *kv[2:])
+    return sdpa_backward_flop_count(grad, q, k, v)
 
 
 def _grouped(a: Any, b: Any, *args: Any, **kwargs: Any) -> int:
     """rows [N, D] by experts [E, D, F], or in backward [D, N] by [N, F]: 2 * N * D * F."""
-    inner = b[-2] if len(a) == 2 and len(b) == 3 else a[1]
-    return 2 * a[0] * inner * b[-1]
+    return 2 * a[0] * b[-2] * b[-1]
 
 
 # torch counts 0 for these two, which CPU attention and grouped experts are made of.
