@@ -245,8 +245,6 @@ def count(options: argparse.Namespace) -> None:
     from minimoe.measure.parameters import count_parameters
     from minimoe.show.tables import grouped
 
-    if options.length < 1:
-        raise InputError(f"length must be at least 1 position, got {options.length}")
     names = options.presets or list(PRESETS)
     result: dict[str, Any] = {}
     for name in names:

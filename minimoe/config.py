@@ -23,10 +23,17 @@ def _integer(name: str, value: object, low: int, high: int | None = None, limit:
 
 
 def _number(name: str, value: object, low: float, high: float = float("inf")) -> None:
-    """Refuse `value` unless it is a number in [low, high]."""
+    """Refuse `value` unless it is a finite number in [low, high]."""
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-    if not fits or value == float("inf"):
-        raise InputError(f"{name} must be a finite number in [{low}, {high}], got {value!r}")
+    if fits and value != float("inf"):
+        return
+    within = f"in [{low:g}, {high:g}]" if high < float("inf") else f"of at least {low:g}"
+    raise InputError(f"{name} must be a finite number {within}, got {value!r}")
+
+
+def _flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, got {value!r}")
 
 
 def _positive(name: str, value: object) -> None:
@@ -98,6 +105,8 @@ class MoEConfig:
         _choice("score_function", self.score_function, get_args(ScoreFunction))
         _choice("experts_way", self.experts_way, get_args(ExpertsWay))
         _positive("route_scale", self.route_scale)
+        for name in ("normalize_weights", "use_expert_bias"):
+            _flag(name, getattr(self, name))
         if self.capacity_factor is not None:
             _positive("capacity_factor", self.capacity_factor)
         if self.top_k == 1 and self.normalize_weights and self.n_routed_experts > 1:
@@ -154,7 +163,9 @@ class AttentionConfig:
             _integer(name, getattr(self, name), 1)
         _integer("n_kv_heads", self.n_kv_heads, 1, self.n_heads, "n_heads=")
         _multiple("n_heads", self.n_heads, "n_kv_heads", self.n_kv_heads)
-        _multiple("d_head", self.d_head, "the rotary pair", 2)
+        if self.d_head % 2:
+            raise InputError(f"d_head must be even, rotary positions turn pairs, got {self.d_head}")
+        _flag("qk_norm", self.qk_norm)
         _positive("rope_base", self.rope_base)
 
 
@@ -191,6 +202,7 @@ class ModelConfig:
         for name in ("n_layers", "vocab_size", "max_length"):
             _integer(name, getattr(self, name), 1)
         _positive("norm_eps", self.norm_eps)
+        _flag("tie_embeddings", self.tie_embeddings)
         if self.moe is None and self.n_dense_layers != 0:
             raise InputError(f"n_dense_layers={self.n_dense_layers} needs moe, got moe=None")
         _integer("n_dense_layers", self.n_dense_layers, 0, self.n_layers, "n_layers=")
@@ -248,14 +260,14 @@ class TrainConfig:
     steps: int
     batch_size: int = 16
     length: int = 128
-    learning_rate: float = 3e-3
-    warmup_share: float = 0.05
+    learning_rate: float = 4e-3
+    warmup_share: float = 0.1
     final_lr_share: float = 0.1
     weight_decay: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.95
     clip_norm: float = 1.0
-    balance_weight: float = 0.01
+    balance_weight: float = 0.03
     z_weight: float = 0.001
     expert_bias_rate: float = 0.001
     seed: int = 0
@@ -304,22 +316,22 @@ def train_config_from(data: dict[str, Any]) -> TrainConfig:
 
 
 def dense() -> ModelConfig:
-    """A dense transformer of about 0.66 M parameters, the counterpart of `moe`."""
-    return ModelConfig(n_layers=4, attention=_attention(), d_ff=264)
+    """A dense transformer of 0.15 M parameters, the counterpart of `moe`."""
+    return ModelConfig(n_layers=3, attention=_attention(), d_ff=134)
 
 
 def moe() -> ModelConfig:
     """16 experts, 2 a token: as many active parameters as `dense` to within 1 %."""
-    layer = MoEConfig(d_model=128, d_expert=128, n_routed_experts=16, top_k=2)
-    return ModelConfig(n_layers=4, attention=_attention(), moe=layer)
+    layer = MoEConfig(d_model=64, d_expert=64, n_routed_experts=16, top_k=2)
+    return ModelConfig(n_layers=3, attention=_attention(), moe=layer)
 
 
 def switch() -> ModelConfig:
     """16 wide experts, one a token, with the score as its weight (arXiv 2101.03961, dropless)."""
     layer = MoEConfig(
-        d_model=128, d_expert=256, n_routed_experts=16, top_k=1, normalize_weights=False
+        d_model=64, d_expert=128, n_routed_experts=16, top_k=1, normalize_weights=False
     )
-    return ModelConfig(n_layers=4, attention=_attention(), moe=layer)
+    return ModelConfig(n_layers=3, attention=_attention(), moe=layer)
 
 
 def fine_grained() -> ModelConfig:
@@ -329,8 +341,8 @@ def fine_grained() -> ModelConfig:
     (arXiv 2412.19437, section 2.1.2).
     """
     layer = MoEConfig(
-        d_model=128,
-        d_expert=64,
+        d_model=64,
+        d_expert=32,
         n_routed_experts=32,
         top_k=3,
         n_shared_experts=1,
@@ -340,11 +352,11 @@ def fine_grained() -> ModelConfig:
         n_limited_groups=2,
         n_group_scores=2,
     )
-    return ModelConfig(n_layers=4, attention=_attention(), d_ff=264, moe=layer, n_dense_layers=1)
+    return ModelConfig(n_layers=3, attention=_attention(), d_ff=128, moe=layer, n_dense_layers=1)
 
 
 def _attention() -> AttentionConfig:
-    return AttentionConfig(d_model=128, n_heads=4, n_kv_heads=2, d_head=32)
+    return AttentionConfig(d_model=64, n_heads=4, n_kv_heads=2, d_head=16)
 
 
 PRESETS: dict[str, Callable[[], ModelConfig]] = {

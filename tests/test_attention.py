@@ -14,11 +14,7 @@ from minimoe.model.reference import reference_attention, reference_rotate
 def random_attention(config: AttentionConfig) -> Attention:
     attention = Attention(config)
     initialize_(attention, seed=0)
-    attention.double()
-    with torch.no_grad():
-        for parameter in attention.parameters():
-            parameter.mul_(20)
-    return attention
+    return attention.double()
 
 
 def inputs(n_sequences: int, length: int, d_model: int) -> torch.Tensor:

@@ -239,6 +239,17 @@ def test_older_checkpoints_and_half_written_ones_are_removed(tmp_path: Path) -> 
         assert latest_checkpoint(tmp_path) == latest_checkpoint(path) == path
 
 
+@pytest.mark.parametrize("steps_of_the_other", [1, 2, 5])
+def test_the_run_saved_last_is_the_one_that_is_loaded(
+    tmp_path: Path, steps_of_the_other: int
+) -> None:
+    save_checkpoint(trained(steps_of_the_other), tmp_path, TEXT)
+    run = train(start(MODEL, TRAINING, seed=7), corpus(), steps=2)
+    save_checkpoint(run, tmp_path, TEXT)
+    assert names(tmp_path) == ["step-0000002"]
+    assert torch.equal(load_model(tmp_path).embedding, run.model.embedding)
+
+
 def test_a_half_written_checkpoint_is_never_taken_for_one(tmp_path: Path) -> None:
     save_checkpoint(trained(1), tmp_path, TEXT)
     shutil.copytree(tmp_path / "step-0000001", tmp_path / ".step-0000002.partial")
@@ -320,7 +331,7 @@ def test_a_checkpoint_of_another_run_is_refused_by_what_differs(tmp_path: Path) 
     )
     other_training = replace(TRAINING, seed=4, learning_rate=0.5)
     assert refusal(lambda: resume(tmp_path, MODEL, other_training, TEXT)) == (
-        f"{path} is of another training: learning_rate=0.003 there, 0.5 asked for; "
+        f"{path} is of another training: learning_rate=0.004 there, 0.5 asked for; "
         "seed=0 there, 4 asked for; choose another --out"
     )
     other_text = refusal(lambda: resume(tmp_path, MODEL, TRAINING, "abc"))

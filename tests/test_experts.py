@@ -47,8 +47,7 @@ def random_layer(config: MoEConfig, seed: int = 0) -> MoE:
     """A layer in float64 with weights of size 1 and, if it has one, a selection bias."""
     layer = MoE(config, seed).double()
     with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.mul_(50 / parameter.shape[-1] ** 0.5)
+        layer.router.weight.mul_(50)
         if layer.router.expert_bias is not None:
             noise = torch.randn(config.n_routed_experts, generator=torch.Generator().manual_seed(1))
             layer.router.expert_bias.copy_(noise)

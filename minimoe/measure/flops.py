@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from minimoe.config import ModelConfig
+from minimoe.config import InputError, ModelConfig
 from minimoe.measure.parameters import count_parameters
 from minimoe.model.transformer import Transformer
 
@@ -61,7 +61,12 @@ def count_flops(config: ModelConfig, length: int) -> FlopCount:
     Returns:
         FLOPs of a sequence. Weights cost 2 FLOPs for each active parameter that is in a matrix:
         without the input embedding (a look-up) and the norms.
+
+    Raises:
+        InputError: length is below 1.
     """
+    if length < 1:
+        raise InputError(f"length must be at least 1 position, got {length}")
     count = count_parameters(config)
     head = count.embedding if config.tie_embeddings else 0
     matrices = count.active_without_embeddings - count.norms + count.head + head

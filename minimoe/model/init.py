@@ -3,23 +3,31 @@
 import torch
 from torch import nn
 
-STD = 0.02
-
 
 def initialize_(module: nn.Module, seed: int, n_layers: int = 1) -> None:
-    """Fill every matrix from a normal distribution, standard deviation 0.02; vectors with ones.
+    """Fill every matrix from a normal distribution, every vector (norm gains) with ones.
 
-    Matrices that write to the residual stream (`down`, `o`) are divided by sqrt(2 * n_layers), as
-    in GPT-2, so that its variance does not grow with depth. The numbers are drawn in float64 from
-    one generator, so that they are the same on every machine.
+    The standard deviation is 1 / sqrt(inputs), so that outputs are of the size of the inputs. Three
+    exceptions: what makes logits (router, and head or tied embedding) has 0.02, so that nothing is
+    decided yet; an untied embedding has 0.4; what writes to the residual stream is divided by
+    sqrt(2 * n_layers), as in GPT-2, so that its variance does not grow with depth. The numbers are
+    drawn in float64 from one generator: the same on every machine.
     """
     generator = torch.Generator().manual_seed(seed)
+    parameters = dict(module.named_parameters())
+    makes_logits = ("router", "head" if "head" in parameters else "embedding")
     with torch.no_grad():
-        for name, parameter in module.named_parameters():
+        for name, parameter in parameters.items():
+            path = name.split(".")
             if parameter.dim() == 1:
                 parameter.fill_(1.0)
                 continue
-            drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * STD
-            if name.split(".")[-1] in ("down", "o"):
-                drawn /= (2 * n_layers) ** 0.5
-            parameter.copy_(drawn)
+            deviation = float(parameter.shape[-1]) ** -0.5
+            if any(part in makes_logits for part in path):
+                deviation = 0.02
+            elif path[-1] == "embedding":
+                deviation = 0.4
+            elif path[-1] in ("down", "o"):
+                deviation /= (2 * n_layers) ** 0.5
+            drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(drawn * deviation)

@@ -22,7 +22,7 @@ from minimoe.config import (
     train_config_from,
 )
 from minimoe.data.text import Corpus
-from minimoe.files import usable_folder
+from minimoe.files import usable_folder, write_file
 from minimoe.model.transformer import Transformer
 from minimoe.training.loop import (
     Run,
@@ -44,29 +44,31 @@ def save_checkpoint(run: Run, folder: Path, text: str) -> Path:
     """Write folder/step-NNNNNNN with model.safetensors, optimizer.safetensors and state.json.
 
     The files go to a hidden folder that is renamed when all of them are on the disk, so a kill at
-    any moment leaves the last complete checkpoint. Older ones are removed after that.
+    any moment leaves a complete checkpoint. Then every other checkpoint in `folder` is removed,
+    also one of another run.
 
     Args:
         text: digest of the training text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{run.step:07d}"
-    partial = folder / f".{final.name}.partial"
+    partial, replaced = folder / f".{final.name}.partial", folder / f".{final.name}.old.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    if final.exists():
-        return final
     try:
         partial.mkdir()
-        _write(partial / "model.safetensors", save(_contiguous(run.model.state_dict())))
-        _write(partial / "optimizer.safetensors", save(_contiguous(_optimizer_tensors(run))))
-        _write(partial / "state.json", json.dumps(_state(run, text), indent=1).encode())
+        write_file(partial / "model.safetensors", save(_contiguous(run.model.state_dict())))
+        write_file(partial / "optimizer.safetensors", save(_contiguous(_optimizer_tensors(run))))
+        write_file(partial / "state.json", json.dumps(_state(run, text), indent=1))
+        if final.exists():  # as many steps of another run; a rename does not replace a folder
+            shutil.rmtree(replaced, ignore_errors=True)
+            os.replace(final, replaced)
         os.replace(partial, final)
         _sync(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     for other in folder.iterdir():
-        old = other.name.startswith("step-") and other.name < final.name
+        old = other.name.startswith("step-") and other != final
         if old or other.name.endswith(".partial"):
             shutil.rmtree(other, ignore_errors=True)
     return final
@@ -138,13 +140,6 @@ def _optimizer_tensors(run: Run) -> dict[str, Tensor]:
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
-
-
-def _write(path: Path, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync(folder: Path) -> None:

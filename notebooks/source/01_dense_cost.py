@@ -33,19 +33,19 @@ style()
 # %% [markdown]
 # ## A handful of matrices per block, and nothing else
 #
-# Our model reads bytes, so its vocabulary is $V=256$. Its stream has width $D=128$. It has 4
-# blocks. In each, attention has $H=4$ query heads of width $d=32$ that share $G=2$ heads of keys
-# and values, and the feed-forward layer is $F=264$ wide. Before any library counts it, here it is
+# Our model reads bytes, so its vocabulary is $V=256$. Its stream has width $D=64$. It has 3
+# blocks. In each, attention has $H=4$ query heads of width $d=16$ that share $G=2$ heads of keys
+# and values, and the feed-forward layer is $F=134$ wide. Before any library counts it, here it is
 # by hand; the two norms of a block are its only vectors. Then the package counts twice more: by
 # formula from the configuration, and by adding up the tensors of the model once it is built. All
 # three must agree to the last parameter.
 
 # %%
-V, D, H, G, d, F = 256, 128, 4, 2, 32, 264
+V, D, H, G, d, F = 256, 64, 4, 2, 16, 134
 attention_block = {"q": H * d * D, "k": G * d * D, "v": G * d * D, "o": D * H * d}
 ff_block = {"gate": F * D, "up": F * D, "down": D * F}
 block = attention_block | ff_block | {"norms": 2 * D}
-by_hand = 4 * sum(block.values()) + V * D + V * D + D  # embedding, head, the last norm
+by_hand = 3 * sum(block.values()) + V * D + V * D + D  # embedding, head, the last norm
 print(text_table(["one block", "parameters"], [(name, f"{n:,}") for name, n in block.items()]))
 
 # %%
@@ -65,8 +65,8 @@ giant = ModelConfig(n_layers=95, attention=heads, d_ff=22016, vocab_size=102400,
 big = count_parameters(giant)
 assert round(big.total / 1e9, 1) == 67.4
 print(f"{big.total:,} parameters")
-shares = {}
-for name, c in {"ours, 0.67 M": count, "DeepSeek LLM, 67 B": big}.items():
+models, shares = {"ours, 0.15 M": config, "DeepSeek LLM, 67 B": giant}, {}
+for name, c in zip(models, (count, big)):
     places = {"feed-forward": c.dense, "attention": c.attention, "embedding": c.embedding}
     places |= {"head": c.head, "norms": c.norms}
     shares[name] = {place: 100 * n / c.total for place, n in places.items()}
@@ -74,8 +74,8 @@ plot_stacked(plt.subplots(figsize=(8, 2.8))[1], shares, "% of all parameters")
 
 # %% [markdown]
 # **Look.** Two bars, each 100 % of a model. In both, the feed-forward layers hold most of the
-# parameters: three fifths in ours, just over three quarters in the real one. Attention comes next.
-# Embedding and head shrink from a tenth to next to nothing, and the norms cannot be seen at all.
+# parameters: just over half in ours, just over three quarters in the real one. Attention comes
+# next. Embedding and head, a ninth each in ours, shrink to little; the norms can hardly be seen.
 # Remember where the mass is: it is the part that later notebooks split into experts.
 
 # %%
@@ -91,8 +91,8 @@ for name, parts in shares.items():
 # configuration.
 #
 # **Predict.** The text holds plain letters, a comma, and a Chinese character (three bytes, rare in
-# English). Of the 668,800 parameters, the rare bytes read (a) more than the comma, (b) fewer,
-# (c) exactly as many. And how many: about 5 %, 50 % or 95 %? Write it down, then run.
+# English). Of the 147,264 parameters, the rare bytes read (a) more than the comma, (b) fewer,
+# (c) exactly as many. And how many: about 10 %, 50 % or 90 %? Write it down, then run.
 
 # %%
 text = "No, 中"
@@ -101,13 +101,13 @@ rows = [(str(bytes([b])), f"{n:,}") for b, n in zip(text.encode(), touched.tolis
 print(text_table(["byte", "weights read"], rows))
 
 # %% [markdown]
-# **Look.** Exactly as many, and nearly all. A comma costs what a Chinese character costs, byte for
-# byte. The few weights left out are the rows of the input embedding that belong to other bytes: a
-# look-up reads one row of $D$ numbers and leaves $V-1$ rows alone. For a dense model, "active
-# parameters" means all of them but those rows.
+# **Look.** Exactly as many: (c), and about 90 %. Each byte of the Chinese character reads what the
+# comma reads. The weights left out are the rows of the input embedding that belong to other bytes:
+# a look-up reads one row of $D$ numbers and leaves $V-1$ rows alone. In the real model those rows
+# are only 1.2 % of all parameters. For a dense model, "active parameters" means all but them.
 #
 # A meter that always says "everything" would prove nothing. So the second cell below shows it a
-# computation that does skip weights: a product with 3 of the 128 rows of one matrix.
+# computation that does skip weights: a product with 3 of the 64 rows of one matrix.
 
 # %%
 assert (touched == count.total - (V - 1) * D).all()
@@ -126,8 +126,8 @@ print(f"{meter.n_touched} weights read: the meter can tell")
 # sum: 2 FLOPs. Attention also multiplies tokens with tokens, without any weight.
 #
 # **Predict.** We run a text of 128 bytes through the model and count every matrix product that
-# torch really does. For one token, is that about (a) 0.67 million FLOPs, (b) 1.3 million, or
-# (c) 1.5 million?
+# torch really does. For one token, is that (a) 0.15 million FLOPs, (b) 0.25 to 0.3 million, or
+# (c) more?
 
 # %%
 L = 128
@@ -136,14 +136,14 @@ measured = measured_flops(model, tokens)
 print(f"{measured:,} FLOPs for {L} tokens, {measured // L:,} for one")
 
 # %% [markdown]
-# **Look.** It is (c). Twice the weights alone gives (b); the rest is attention. In each of the 4
+# **Look.** It is (c). Twice the weights alone gives (b); the rest is attention. In each of the 3
 # blocks every one of $L$ queries meets every one of $L$ keys in all heads: $2 L^2 H d$ FLOPs for
 # the scores, and as many again for the weighted sum of the values. By hand, with norms and
 # look-ups left out because they are no matrix products:
 
 # %%
-matrices = 4 * (sum(attention_block.values()) + sum(ff_block.values())) + V * D  # with the head
-weights, attention = 2 * matrices * L, 4 * (2 * L * L * H * d) * 2
+matrices = 3 * (sum(attention_block.values()) + sum(ff_block.values())) + V * D  # with the head
+weights, attention = 2 * matrices * L, 3 * (2 * L * L * H * d) * 2
 flops = count_flops(config, L)
 assert (weights, attention) == (flops.weights, flops.attention)
 assert weights + attention == flops.forward == measured
@@ -167,30 +167,30 @@ print(f"torch unaided: {unaided:,}; missing: {measured - unaided:,}, all of the 
 # Per token the weights cost the same at any length; attention grows with every token before it.
 #
 # **Predict.** From which length on does attention cost *our* model more than all its weights:
-# about 60, 600 or 6,000 tokens? Does the real model, 100,000 times larger, get there (a) earlier,
-# (b) at the same length, (c) much later?
+# about 30, 300 or 3,000 tokens? Does the real model, over 400,000 times larger, get there
+# (a) earlier, (b) at the same length, (c) much later?
 
 # %%
 lengths = [2**k for k in range(6, 18)]
 curves = {}
-for name, c in {"ours, 0.67 M": config, "DeepSeek LLM, 67 B": giant}.items():
+for name, c in models.items():
     costs = [count_flops(c, n) for n in lengths]
     curves[name] = (lengths, [100 * cost.attention / cost.forward for cost in costs])
 ax = plt.subplots()[1]
 plot_curves(ax, curves, "length in tokens", "attention, % of forward FLOPs", log_x=True)
 
 # %% [markdown]
-# **Look.** Two rising curves over length, on a logarithmic axis. Ours starts low, is at one half
-# before 1,000 tokens and ends near 100 %. That of the real model has the same shape far to the
-# right: (c). At 4,096 tokens, the context it was trained with, attention is still a small part. The
+# **Look.** Two rising curves over length, on a logarithmic axis. Ours starts low, passes
+# one half after about 300 tokens and ends near 100 %. That of the real model has the same shape far
+# to the right: (c). At 4,096 tokens, the context it was trained with, attention is still a small part. The
 # weights of a layer grow with the square of its width, attention only with the width.
 
 # %%
-crossing = matrices / (2 * 4 * H * d)  # from 2 * matrices * L == 4 * (4 * H * d * L * L)
-at = count_flops(config, 620)
-assert crossing == 620 and at.attention == at.weights
+crossing = matrices / (2 * 3 * H * d)  # from 2 * matrices * L == 3 * (4 * H * d * L * L)
+before, after = count_flops(config, int(crossing)), count_flops(config, int(crossing) + 1)
+assert before.attention < before.weights and after.attention > after.weights
 one = count_flops(giant, 1)
-print(f"as much as the weights: ours at {crossing:.0f}, 67 B at {one.weights // one.attention:,}")
+print(f"as much as the weights: ours at {crossing:.0f}, 67 B at {one.weights / one.attention:,.0f}")
 at = count_flops(giant, 4096)
 print(f"its attention at {at.length:,} tokens: {100 * at.attention / at.forward:.1f} %")
 
@@ -229,16 +229,16 @@ def exact_over_6n(c: ModelConfig, length: int) -> str:
 
 rows = [(n, exact_over_6n(config, n), exact_over_6n(giant, n)) for n in (8, 128, 1024, 4096, 32768)]
 print(text_table(["tokens in a text", "ours", "67 B"], rows))
-assert [row[2] for row in rows[3:]] == ["1.10", "1.87"]
+assert rows[2][1] == "4.00" and [row[2] for row in rows[3:]] == ["1.10", "1.87"]
 for factor, doing in ((2, "read"), (6, "train on")):
     print(f"{factor}ND = {factor * big.total * 2e12:.2e} FLOPs to {doing} the tokens")
 
 # %% [markdown]
 # For the real model, at the 4,096 tokens it was trained with, the exact count is a tenth above the
-# rule: 1.10. At 32,768 tokens it is 1.87 times the rule, and for our small model the rule is useless
-# beyond a few hundred tokens. Where the ratio is below 1, the look-up table outweighs attention. For
-# texts of ordinary length, mixing up the two rules is the larger error, by a factor of 3: $2ND$ is
-# what it costs to *read* $D$ tokens, $6ND$ to *train* on them.
+# rule: 1.10. At 32,768 tokens it is 1.87 times the rule; for our small model it is 4 times the rule
+# at 1,024 tokens already. Where the ratio is below 1, the look-up table outweighs attention. For the
+# real model, mixing up the two rules is the larger error, by a factor of 3: $2ND$ is what it costs
+# to *read* $D$ tokens, $6ND$ to *train* on them.
 
 # %% [markdown]
 # ## A wider dense model costs every token more
@@ -327,30 +327,30 @@ assert times[1] > 2 * times[0]
 # tied = replace(config, tie_embeddings=True)
 # assert count_parameters(tied).total == count.total - V * D
 # assert count_flops(tied, L).forward == flops.forward
-# assert touched_parameters(Transformer(tied), tokens[0, :2]).tolist() == [636032, 636032]
-# assert count_parameters(tied).total == 636032
+# assert touched_parameters(Transformer(tied), tokens[0, :2]).tolist() == [130880, 130880]
+# assert count_parameters(tied).total == 130880
 # ```
 #
 # 2\. Where 3.5 times attention costs as much as 6 FLOPs for each parameter in no matrix (embedding
-# and norms): between 28 and 29 tokens.
+# and norms): between 37 and 38 tokens.
 #
 # ```python
-# right = 6 * (count.total - matrices) / (3.5 * 4 * 4 * H * d)
-# assert 28 < right < 29
-# assert count_flops(config, 28).training_per_token < 6 * count.total
-# assert count_flops(config, 29).training_per_token > 6 * count.total
+# right = 6 * (count.total - matrices) / (3.5 * 3 * 4 * H * d)
+# assert 37 < right < 38
+# assert count_flops(config, 37).training_per_token < 6 * count.total
+# assert count_flops(config, 38).training_per_token > 6 * count.total
 # ```
 #
-# 3\. Far below it: it has 5 times the parameters of our dense model and costs slightly less. A
-# dense model of that size would cost 4.6 times as much.
+# 3\. Far below it: it has 4.5 times the parameters of our dense model and costs slightly less. A
+# dense model of that size would cost 3.9 times as much.
 #
 # ```python
 # from minimoe.config import moe
 #
 # sparse, sparse_cost = count_parameters(moe()).total, count_flops(moe(), L).forward_per_token
-# assert sparse > 5 * count.total and sparse_cost < cost[0]
+# assert round(sparse / count.total, 1) == 4.5 and sparse_cost < cost[0]
 # on_the_line = cost[0] + 2 * (sparse - total[0])
-# assert round(on_the_line / sparse_cost, 1) == 4.6
+# assert round(on_the_line / sparse_cost, 1) == 3.9
 # ```
 #
 # </details>

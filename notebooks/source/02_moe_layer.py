@@ -129,20 +129,23 @@ print(f"smallest margin {margin(routing):.4f}, far above rounding: every machine
 # Through it, and only through it, the text before a byte can change the byte's experts.
 #
 # **Predict.** "How far is the moon?" and "Paint a cat on the moon?" are two tasks that end in the
-# same 10 bytes. For how many of the 10 does the model choose the same experts: none, most, or all?
+# same 10 bytes. How many of the 10 keep both their experts: none, fewer than half, more than half,
+# or all?
 
 # %%
 one, other = (model(encode(t).long()[None])[1] for t in (question, "Paint a cat on the moon?"))
 for i in range(2):
-    a, b = (routings[i].expert_ids[-10:].sort().values for routings in (one, other))
-    same = (a == b).all(-1)
-    print(f"layer {i + 1}: {int(same.sum())} of 10 bytes keep their experts")
-    assert same.sum() > 5 and not same.all() and min(margin(one[i]), margin(other[i])) > 1e-6
+    a, b = (routings[i].expert_ids[-10:] for routings in (one, other))
+    n_kept = (a[:, :, None] == b[:, None, :]).sum((1, 2))  # 0, 1 or 2 for each byte
+    both, any_kept = int((n_kept == 2).sum()), int((n_kept > 0).sum())
+    print(f"layer {i + 1}: of 10 bytes, {both} keep both experts, {any_kept} at least one")
+    assert 0 < both < 5 and any_kept == 10 and min(margin(one[i]), margin(other[i])) > 1e-6
 
 # %% [markdown]
-# **Look.** Most bytes keep their experts under another task, some do not. Context counts, but as
-# numbers in the token's own vector; no task is announced to the router. How strongly context counts
-# is learned: these weights are random, so only the path is shown here, not its width.
+# **Look.** Under another task fewer than half of the bytes keep both experts, yet each keeps at
+# least one. The byte counts and so does the text before it, both as numbers in the token's own
+# vector; no task is announced to the router. How strongly each counts is set here by the sizes of
+# the random weights, and later by training: only the path is shown here, not its width.
 
 # %% [markdown]
 # ## Dispatch: sort by expert, compute, put back
@@ -210,9 +213,9 @@ for ax, (name, moe) in zip(axes, layers.items(), strict=True):
 
 # %% [markdown]
 # **Look.** The same layer and the same tokens three times; plain bars are kept, hatched parts
-# dropped. Left, factor 0.5: each expert has room for 3, and all that want more are cut. Middle,
-# factor 1.25: only expert 4, which 9 assignments want, loses two, although the others have room to
-# spare. Right, dropless: nothing is hatched.
+# dropped (the two colours name no experts here). Left, factor 0.5: each expert has room for 3, and
+# what wants more is cut. Middle, factor 1.25: only expert 4, which 9 assignments want, loses two,
+# although the others have room to spare. Right, dropless: nothing is hatched.
 
 # %%
 for name, moe in layers.items():
