@@ -63,7 +63,7 @@ def test_equal_scores_go_to_the_lower_expert_number() -> None:
 
 
 def test_the_bias_changes_the_choice_and_stays_out_of_the_weights() -> None:
-    bias = torch.tensor([-9.0, 0.0, 0.0]).double()
+    bias = torch.tensor([-9.0, 0.5, 0.25]).double()
     routing = route(LOGS, config(use_expert_bias=True, normalize_weights=False), bias)
     assert routing.expert_ids.tolist() == [[1, 2]]
     assert close(routing.weights, [1 / 4, 1 / 4])
