@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     made = command(tour, "train dense and MoE, compare them, write a report", "--minutes 5")
-    made.add_argument("--minutes", type=float, default=1.25, help="for the whole of it (1.25)")
+    made.add_argument("--minutes", type=float, default=1.35, help="for the whole of it (1.35)")
     made.add_argument("--out", default="tour", help="folder of the report (tour)")
     made.add_argument("--seed", type=int, default=0, help="of weights and batches (0)")
     _text_option(made)

@@ -29,11 +29,12 @@ from minimoe.training.loop import (
     train_step,
 )
 
-BATCH_SIZE, LENGTH = 16, 128
-N_POINTS = 10  # of the validation curve
-CURVE_BYTES, FINAL_BYTES = 12_288, 49_152  # of validation text, for the curve and for the table
+BATCH_SIZE, LENGTH = 8, 128  # small: a minute's worth of steps teaches more than few large ones
+N_POINTS = 8  # of the validation curve
+VALIDATION_BYTES = 18_432  # of text, the same for every point and for the table
 SAMPLE_BYTES = 500
-REPORT_SHARE = 0.2  # of the time given: kept back for the last evaluation, measuring, drawing
+REPORT_SHARE = 0.15  # of the time given: kept back for the last evaluation, measuring, drawing
+TRIAL_SECONDS = 1.5  # for each model, at most 2 % of the time given: how long does a step take?
 
 
 def run_tour(
@@ -42,7 +43,7 @@ def run_tour(
     *,
     dense: ModelConfig | None = None,
     moe: ModelConfig | None = None,
-    minutes: float = 1.25,
+    minutes: float = 1.35,
     seed: int = 0,
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int], Iterable[int]] = range,
@@ -73,9 +74,10 @@ def run_tour(
     deadline = time.perf_counter() + 60 * minutes * (1 - REPORT_SHARE)
     out = usable_folder(out)
     configs = {"dense": dense or preset("dense"), "moe": moe or preset("moe")}
-    pair_seconds = _seconds_for_a_step_of_each(configs, text.train, seed)
+    trial = min(TRIAL_SECONDS, 0.02 * 60 * minutes)
+    pair_seconds = sum(_step_seconds(model, text.train, trial) for model in configs.values())
     left = deadline - time.perf_counter()
-    planned = int(left / (1.1 * pair_seconds))
+    planned = int(left / (1.15 * pair_seconds))  # evaluations on the way take their share
     if planned < 1:
         raise InputError(
             f"minutes={minutes:g} leave {max(0.0, left):.1f} s for training and a step of both "
@@ -98,19 +100,13 @@ def summary(contenders: tuple[Contender, ...]) -> str:
     return "\n\n".join([text_table(headers, rows), "\n".join(verdicts(*contenders))])
 
 
-def _seconds_for_a_step_of_each(
-    configs: dict[str, ModelConfig], corpus: Corpus, seed: int
-) -> float:
-    """Median seconds of a training step, summed over the models; the steps are thrown away."""
-    config = TrainConfig(steps=7, batch_size=BATCH_SIZE, length=LENGTH, seed=seed)
-    total = 0.0
-    for model in configs.values():
-        run = start(model, config, seed)
-        for _ in range(config.steps):
-            train_step(run, next_batch(run, corpus))
-        ends = torch.tensor([record.seconds for record in run.history])
-        total += float(ends.diff().median())  # the first step warms up
-    return total
+def _step_seconds(model: ModelConfig, corpus: Corpus, seconds: float) -> float:
+    """Median seconds of a training step, tried for so many seconds; the first half warms up."""
+    run = start(model, TrainConfig(steps=10**6, batch_size=BATCH_SIZE, length=LENGTH))
+    while not run.history or run.history[-1].seconds < seconds or run.step < 4:
+        train_step(run, next_batch(run, corpus))
+    ends = torch.tensor([record.seconds for record in run.history], dtype=torch.float64)
+    return float(ends.diff()[run.step // 2 :].median())
 
 
 def _train_in_turn(
@@ -119,7 +115,7 @@ def _train_in_turn(
     """Train until the plan, the deadline or Ctrl-C ends it; evaluate on the way and at the end."""
     planned = next(iter(runs.values())).config.steps
     evaluate_at = {round(planned * i / N_POINTS) for i in range(N_POINTS + 1)}
-    batches = _validation(text, CURVE_BYTES)
+    batches = _validation(text)
     curves: dict[str, list[Point]] = {name: [] for name in runs}
     with interrupt_between_steps() as interrupted:
         for done in steps:
@@ -146,15 +142,18 @@ def _add_points(
         curves[name].append(Point(tokens, flops * tokens, seconds, bits))
 
 
-def _validation(text: Text, max_bytes: int) -> list[Batch]:
-    corpus = text.validation
-    return list(validation_batches(corpus, batch_size=32, length=LENGTH, max_bytes=max_bytes))
+def _validation(text: Text) -> list[Batch]:
+    return list(
+        validation_batches(
+            text.validation, batch_size=32, length=LENGTH, max_bytes=VALIDATION_BYTES
+        )
+    )
 
 
 def _measure(run: Run, text: Text, curve: list[Point], name: str) -> Contender:
     """Everything the table says of one model."""
     config, model = run.model.config, run.model
-    batches = _validation(text, FINAL_BYTES)
+    batches = _validation(text)
     tokens = batches[0].inputs[:1]
     touched = touched_parameters(model, tokens[0, :32]).unique()
     if len(touched) != 1:

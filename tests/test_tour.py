@@ -29,6 +29,7 @@ def test_the_tour_measures_what_its_formulas_say_and_writes_its_report(tmp_path:
         assert contender.touched_parameters == contender.active_parameters
         assert contender.measured_flops_per_token == contender.flops_per_token
         assert set(contender.bits_per_byte) == {"english", "chinese", "python", "all"}
+        assert contender.bits_per_byte["all"] == contender.curve[-1].bits
         assert contender.curve[0].bits > 7.5 > contender.curve[-1].bits
     assert dense.tokens == moe.tokens > 0
     assert moe.total_parameters > 1.5 * moe.active_parameters
