@@ -101,10 +101,10 @@ rows = [(str(bytes([b])), f"{n:,}") for b, n in zip(text.encode(), touched.tolis
 print(text_table(["byte", "weights read"], rows))
 
 # %% [markdown]
-# **Look.** Exactly as many: (c), and about 90 %. Each byte of the Chinese character reads what the
-# comma reads. The weights left out are the rows of the input embedding that belong to other bytes:
-# a look-up reads one row of $D$ numbers and leaves $V-1$ rows alone. In the real model those rows
-# are only 1.2 % of all parameters. For a dense model, "active parameters" means all but them.
+# **Look.** Exactly as many: (c), and 88.9 % of all. Each byte of the Chinese character reads what
+# the comma reads. The weights left out are the rows of the input embedding that belong to other
+# bytes: a look-up reads one row of $D$ numbers and leaves $V-1$ rows alone. In the real model those
+# rows are only 1.2 % of all parameters. For a dense model, "active parameters" means all but them.
 #
 # A meter that always says "everything" would prove nothing. So the second cell below shows it a
 # computation that does skip weights: a product with 3 of the 64 rows of one matrix.
@@ -181,8 +181,8 @@ plot_curves(ax, curves, "length in tokens", "attention, % of forward FLOPs", log
 
 # %% [markdown]
 # **Look.** Two rising curves over length, on a logarithmic axis. Ours starts below
-# a fifth, passes one half after about 300 tokens and ends near 100 %. That of the real model has the
-# same shape far to the right: (c). At 4,096 tokens, the context it was trained with, attention is
+# a fifth, passes one half at 340 tokens and ends near 100 %. That of the real model has the same
+# shape far to the right: (c). At 4,096 tokens, the context it was trained with, attention is
 # still a small part. The weights of a layer grow with the square of its width, attention only with
 # the width.
 
@@ -358,8 +358,7 @@ assert times[1] > times[0]
 # </details>
 #
 # **Source.** $6ND$ and the cost of attention: Kaplan et al., arXiv 2001.08361, section 2.1, where
-# $N$ leaves out the embeddings. DeepSeek LLM 67B: arXiv 2401.02954 and its published configuration;
-# the same report counts FLOPs per token instead of parameters, for the reason shown here. Attention
-# that computes its scores twice: Dao et al., arXiv 2205.14135.
+# $N$ leaves out the embeddings. DeepSeek LLM 67B: arXiv 2401.02954 and its published configuration.
+# Attention that computes its scores twice: Dao et al., arXiv 2205.14135.
 #
 # **Next.** [02 · What does an MoE layer do to one token?](02_moe_layer.ipynb)
