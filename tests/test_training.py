@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -332,12 +333,20 @@ def test_no_validation_text_is_refused() -> None:
 # Ctrl-C -----------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """Ctrl-C as in a terminal; a test run in the background inherits that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_the_first_ctrl_c_waits_for_the_step_and_the_second_does_not() -> None:
-    before = signal.getsignal(signal.SIGINT)
     with interrupt_between_steps() as pressed:
         assert not pressed()
         os.kill(os.getpid(), signal.SIGINT)
         assert pressed()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
