@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
 
     made = command(tour, "train dense and MoE, compare them, write a report", "--minutes 5")
     made.add_argument("--minutes", type=float, default=1.35, help="for the whole of it (1.35)")
+    made.add_argument("--steps", type=int, help="so many, however long they take")
     made.add_argument("--out", default="tour", help="folder of the report (tour)")
     made.add_argument("--seed", type=int, default=0, help="of weights and batches (0)")
     _text_option(made)
@@ -149,6 +150,7 @@ def tour(options: argparse.Namespace) -> None:
         _text(options.text),
         Path(options.out),
         minutes=options.minutes,
+        steps=options.steps,
         seed=options.seed,
         say=_say,
         progress=_progress,

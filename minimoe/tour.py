@@ -44,6 +44,7 @@ def run_tour(
     dense: ModelConfig | None = None,
     moe: ModelConfig | None = None,
     minutes: float = 1.35,
+    steps: int | None = None,
     seed: int = 0,
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int], Iterable[int]] = range,
@@ -58,6 +59,7 @@ def run_tour(
         out: folder for the report.
         dense, moe: the two models; the presets of these names if not given.
         minutes: for the whole of it, counted from the call.
+        steps: of training, however long they take, instead of minutes.
         seed: of weights and batches.
         say: gets lines for the user.
         progress: gets the first step and the number of steps, returns an iterable over them.
@@ -74,15 +76,10 @@ def run_tour(
     deadline = time.perf_counter() + 60 * minutes * (1 - REPORT_SHARE)
     out = usable_folder(out)
     configs = {"dense": dense or preset("dense"), "moe": moe or preset("moe")}
-    trial = min(TRIAL_SECONDS, 0.02 * 60 * minutes)
-    pair_seconds = sum(_step_seconds(model, text.train, trial) for model in configs.values())
-    left = deadline - time.perf_counter()
-    planned = int(left / (1.15 * pair_seconds))  # evaluations on the way take their share
-    if planned < 1:
-        raise InputError(
-            f"minutes={minutes:g} leave {max(0.0, left):.1f} s for training and a step of both "
-            f"models takes {pair_seconds:.1f} s; give more minutes"
-        )
+    if steps is None:
+        planned = _steps_that_fit(configs, text.train, minutes, deadline)
+    else:
+        planned, deadline = steps, float("inf")
     config = TrainConfig(steps=planned, batch_size=BATCH_SIZE, length=LENGTH, seed=seed)
     runs = {name: start(model, config, seed) for name, model in configs.items()}
     tokens = planned * BATCH_SIZE * LENGTH
@@ -98,6 +95,22 @@ def summary(contenders: tuple[Contender, ...]) -> str:
     """The table and the two sentences, as text for a terminal."""
     headers, rows = comparison_rows(contenders)
     return "\n\n".join([text_table(headers, rows), "\n".join(verdicts(*contenders))])
+
+
+def _steps_that_fit(
+    configs: dict[str, ModelConfig], corpus: Corpus, minutes: float, deadline: float
+) -> int:
+    """How many steps of every model there is time for."""
+    trial = min(TRIAL_SECONDS, 0.02 * 60 * minutes)
+    pair_seconds = sum(_step_seconds(model, corpus, trial) for model in configs.values())
+    left = max(0.0, deadline - time.perf_counter())
+    planned = int(left / (1.15 * pair_seconds))  # evaluations on the way take their share
+    if planned < 1:
+        raise InputError(
+            f"minutes={minutes:g} leave {left:.1f} s for training and a step of both "
+            f"models takes {pair_seconds:.1f} s; give more minutes"
+        )
+    return planned
 
 
 def _step_seconds(model: ModelConfig, corpus: Corpus, seconds: float) -> float:

@@ -18,12 +18,14 @@ DENSE = ModelConfig(n_layers=2, attention=ATTENTION, d_ff=50)
 MOE = ModelConfig(n_layers=2, attention=ATTENTION, moe=LAYER)
 
 
-def small_tour(text: Text, out: Path, minutes: float = 0.1) -> tuple[Contender, ...]:
-    return run_tour(text, out, dense=DENSE, moe=MOE, minutes=minutes)
+def small_tour(
+    text: Text, out: Path, minutes: float = 1.0, steps: int | None = None
+) -> tuple[Contender, ...]:
+    return run_tour(text, out, dense=DENSE, moe=MOE, minutes=minutes, steps=steps)
 
 
 def test_the_tour_measures_what_its_formulas_say_and_writes_its_report(tmp_path: Path) -> None:
-    contenders = small_tour(real_text(), tmp_path / "deep" / "out")
+    contenders = small_tour(real_text(), tmp_path / "deep" / "out", steps=40)
     dense, moe = contenders
     for contender in contenders:
         assert contender.touched_parameters == contender.active_parameters
@@ -31,7 +33,7 @@ def test_the_tour_measures_what_its_formulas_say_and_writes_its_report(tmp_path:
         assert set(contender.bits_per_byte) == {"english", "chinese", "python", "all"}
         assert contender.bits_per_byte["all"] == contender.curve[-1].bits
         assert contender.curve[0].bits > 7.5 > contender.curve[-1].bits
-    assert dense.tokens == moe.tokens > 0
+    assert dense.tokens == moe.tokens == 40 * 8 * 128
     assert moe.total_parameters > 1.5 * moe.active_parameters
     assert [sum(layer) for layer in moe.load] == pytest.approx([1, 1])
 
@@ -52,7 +54,7 @@ def test_the_tour_reads_the_users_own_text(tmp_path: Path) -> None:
     for name in ("letters", "recipes"):
         (tmp_path / "mine" / name).mkdir(parents=True)
         (tmp_path / "mine" / name / "a.txt").write_text(paragraphs(name), encoding="utf-8")
-    _, moe = small_tour(folder_text(tmp_path / "mine"), tmp_path / "out", minutes=0.05)
+    _, moe = small_tour(folder_text(tmp_path / "mine"), tmp_path / "out", minutes=0.12)
     assert set(moe.bits_per_byte) == {"letters", "recipes", "all"}
 
 
