@@ -5,6 +5,7 @@ VENV ?= .venv
 WORKERS ?= 2
 TESTS ?= tests notebooks
 BIN := $(VENV)/bin
+COMMA := ,
 # One thread for each test worker, unless the caller says otherwise.
 THREADS := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1}
 
@@ -46,7 +47,7 @@ $(VENV)/base.stamp: pyproject.toml
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml
-	@$(call install,.[dev])
+	@$(call install,.[dev$(COMMA)parity])
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || :
 	@touch $(VENV)/base.stamp $@
 

@@ -9,8 +9,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from minimoe.config import (
     AttentionConfig,
     InputError,
+    LatentAttentionConfig,
     ModelConfig,
     MoEConfig,
+    RopeConfig,
     TrainConfig,
 )
 from minimoe.model.moe import MoE
@@ -22,9 +24,11 @@ __version__ = "0.1.0"
 __all__ = [
     "AttentionConfig",
     "InputError",
+    "LatentAttentionConfig",
     "MoE",
     "MoEConfig",
     "ModelConfig",
+    "RopeConfig",
     "Routing",
     "TrainConfig",
     "Transformer",

@@ -6,6 +6,10 @@ from typing import Any, Literal, get_args
 
 ScoreFunction = Literal["softmax", "sigmoid"]
 ExpertsWay = Literal["auto", "loop", "segments", "grouped", "padded"]
+Activation = Literal["swiglu", "clamped_swiglu"]
+RopeScaling = Literal["none", "linear", "llama3", "yarn"]
+QKNorm = Literal["none", "head", "all_heads"]
+LatentWay = Literal["auto", "naive", "absorbed"]
 
 
 class InputError(ValueError):
@@ -63,7 +67,9 @@ class MoEConfig:
         n_routed_experts: experts the router chooses from (E).
         top_k: experts that each token is sent to (K), 1 to E.
         n_shared_experts: experts that every token passes through (S), computed as one expert of
-            width S * d_expert.
+            width d_shared.
+        d_shared: width of all shared experts together; None = n_shared_experts * d_expert.
+        gate_shared: multiply the shared experts' output by sigmoid(w . x), as in Qwen1.5-MoE.
         score_function: from router logits to scores, over all E.
         normalize_weights: divide the K chosen scores by their sum. With top_k = 1 the weight is
             then always 1 and the router gets no gradient, so that pair is refused.
@@ -74,6 +80,12 @@ class MoEConfig:
         n_limited_groups: groups a token may choose experts from, 1 to n_expert_groups.
         n_group_scores: a group is ranked by the sum of its n best scores: 1 in DeepSeek-V2, 2 in
             DeepSeek-V3 (arXiv 2412.19437).
+        router_bias: the router adds a learned bias to its logits, as in gpt-oss.
+        activation: inside an expert, "swiglu" (arXiv 2002.05202) or gpt-oss's "clamped_swiglu".
+        activation_alpha, activation_limit: slope and clamp of "clamped_swiglu".
+        biased_experts: the routed experts add biases after both products, as in gpt-oss.
+        allow_constant_weight: accept top_k = 1 with normalize_weights, whose weight is always 1;
+            for loading a published model, not for training one.
         capacity_factor: None = dropless; otherwise an expert keeps at most
             ceil(capacity_factor * T * K / E) assignments of a batch of T tokens.
         experts_way: how the experts are computed; "auto" chooses by dtype, device and sizes.
@@ -87,6 +99,8 @@ class MoEConfig:
     n_routed_experts: int
     top_k: int
     n_shared_experts: int = 0
+    d_shared: int | None = None
+    gate_shared: bool = False
     score_function: ScoreFunction = "softmax"
     normalize_weights: bool = True
     route_scale: float = 1.0
@@ -94,6 +108,12 @@ class MoEConfig:
     n_expert_groups: int = 1
     n_limited_groups: int = 1
     n_group_scores: int = 1
+    router_bias: bool = False
+    activation: Activation = "swiglu"
+    activation_alpha: float = 1.702
+    activation_limit: float = 7.0
+    biased_experts: bool = False
+    allow_constant_weight: bool = False
     capacity_factor: float | None = None
     experts_way: ExpertsWay = "auto"
 
@@ -104,17 +124,36 @@ class MoEConfig:
         _integer("n_shared_experts", self.n_shared_experts, 0)
         _choice("score_function", self.score_function, get_args(ScoreFunction))
         _choice("experts_way", self.experts_way, get_args(ExpertsWay))
-        _positive("route_scale", self.route_scale)
-        for name in ("normalize_weights", "use_expert_bias"):
+        _choice("activation", self.activation, get_args(Activation))
+        for name in ("route_scale", "activation_alpha", "activation_limit"):
+            _positive(name, getattr(self, name))
+        for name in ("normalize_weights", "use_expert_bias", "gate_shared", "router_bias",
+                     "biased_experts", "allow_constant_weight"):  # fmt: skip
             _flag(name, getattr(self, name))
         if self.capacity_factor is not None:
             _positive("capacity_factor", self.capacity_factor)
-        if self.top_k == 1 and self.normalize_weights and self.n_routed_experts > 1:
+        constant = self.top_k == 1 and self.normalize_weights and self.n_routed_experts > 1
+        if constant and not self.allow_constant_weight:
             raise InputError(
                 "top_k=1 with normalize_weights=True gives every weight the value 1, so the router "
                 "learns nothing; set normalize_weights=False or top_k >= 2"
             )
+        self._check_shared()
         self._check_groups()
+
+    @property
+    def shared_width(self) -> int:
+        """Width of all shared experts together; 0 without one."""
+        return self.n_shared_experts * self.d_expert if self.d_shared is None else self.d_shared
+
+    def _check_shared(self) -> None:
+        if self.d_shared is not None:
+            _integer("d_shared", self.d_shared, 1)
+        if self.n_shared_experts == 0 and (self.d_shared is not None or self.gate_shared):
+            raise InputError(
+                f"d_shared={self.d_shared} and gate_shared={self.gate_shared} need "
+                "n_shared_experts of at least 1, got 0"
+            )
 
     def _check_groups(self) -> None:
         _integer("n_expert_groups", self.n_expert_groups, 1)
@@ -136,16 +175,80 @@ class MoEConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RopeConfig:
+    """Rotary positions (arXiv 2104.09864), and how they are stretched past the trained length.
+
+    Args:
+        base: base of the frequencies (theta).
+        interleaved: a pair is (2i, 2i + 1), as DeepSeek stores it; otherwise (i, i + d / 2).
+        scaling: "none"; "linear" divides every position by factor (arXiv 2306.15595); "llama3"
+            divides the slow frequencies by it; "yarn" blends by frequency (arXiv 2309.00071).
+        factor: by how much the trained length is stretched, at least 1.
+        original_length: positions the model was trained with; needed by "llama3" and "yarn".
+        low_freq_factor, high_freq_factor: of "llama3", where the blend begins and ends.
+        beta_fast, beta_slow: of "yarn", rotations over original_length where the blend ends.
+        truncate: of "yarn", round the ends of the blend to whole pairs.
+        attention_factor: of "yarn", what cosine and sine are multiplied by; None = from mscale.
+        mscale, mscale_all_dim: of "yarn" as DeepSeek uses it: cosine and sine are multiplied by
+            m(mscale) / m(mscale_all_dim) and latent attention's scores by m(mscale_all_dim)^2,
+            with m(s) = 1 + 0.1 s ln(factor); None = cosine and sine by m(1), scores by 1.
+
+    Raises:
+        InputError: a number is out of its range or contradicts another one.
+    """
+
+    base: float = 10_000.0
+    interleaved: bool = False
+    scaling: RopeScaling = "none"
+    factor: float = 1.0
+    original_length: int | None = None
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    truncate: bool = True
+    attention_factor: float | None = None
+    mscale: float | None = None
+    mscale_all_dim: float | None = None
+
+    def __post_init__(self) -> None:
+        _choice("scaling", self.scaling, get_args(RopeScaling))
+        for name in ("interleaved", "truncate"):
+            _flag(name, getattr(self, name))
+        for name in ("base", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow"):
+            _positive(name, getattr(self, name))
+        _number("factor", self.factor, 1.0)
+        for name in ("attention_factor", "mscale", "mscale_all_dim"):
+            if getattr(self, name) is not None:
+                _number(name, getattr(self, name), 0.0)
+        if self.original_length is not None:
+            _integer("original_length", self.original_length, 1)
+        elif self.scaling in ("llama3", "yarn"):
+            raise InputError(f'scaling="{self.scaling}" needs original_length, got None')
+        for low, high in (("low_freq_factor", "high_freq_factor"), ("beta_slow", "beta_fast")):
+            if getattr(self, low) >= getattr(self, high):
+                raise InputError(
+                    f"{low} must be below {high}={getattr(self, high)}, got {getattr(self, low)}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttentionConfig:
-    """Grouped-query attention with rotary positions.
+    """Grouped-query attention (arXiv 2305.13245).
 
     Args:
         d_model: width of the residual stream (D).
         n_heads: query heads (H).
         n_kv_heads: key and value heads; n_heads = multi-head, 1 = multi-query attention.
-        d_head: width of one head, even (rotary positions turn pairs).
-        rope_base: base of the rotary frequencies.
-        qk_norm: RMSNorm over each query and key head before the rotation.
+        d_head: width of one head, even if rotary positions turn its pairs.
+        rope: rotary positions; None = none (the model then learns an embedding of positions).
+        qk_norm: RMSNorm of queries and keys before the rotation, over each head ("head", as in
+            Qwen3) or over all heads at once ("all_heads", as in OLMoE).
+        qkv_bias, o_bias: the projections to queries, keys and values, and the one back, add a bias.
+        sliding_window: a query sees this many positions, its own included; None = all before it.
+        sinks: every head has a learned logit that takes part in the softmax and has no value, as
+            in gpt-oss.
+        clip_qkv: queries, keys and values are cut to [-clip_qkv, clip_qkv] before the rotation.
 
     Raises:
         InputError: a number is out of its range or contradicts another one.
@@ -155,18 +258,78 @@ class AttentionConfig:
     n_heads: int
     n_kv_heads: int
     d_head: int
-    rope_base: float = 10_000.0
-    qk_norm: bool = False
+    rope: RopeConfig | None = RopeConfig()
+    qk_norm: QKNorm = "none"
+    qkv_bias: bool = False
+    o_bias: bool = False
+    sliding_window: int | None = None
+    sinks: bool = False
+    clip_qkv: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("d_model", "n_heads", "d_head"):
             _integer(name, getattr(self, name), 1)
         _integer("n_kv_heads", self.n_kv_heads, 1, self.n_heads, "n_heads=")
         _multiple("n_heads", self.n_heads, "n_kv_heads", self.n_kv_heads)
-        if self.d_head % 2:
+        if self.rope is not None and self.d_head % 2:
             raise InputError(f"d_head must be even, rotary positions turn pairs, got {self.d_head}")
-        _flag("qk_norm", self.qk_norm)
-        _positive("rope_base", self.rope_base)
+        _choice("qk_norm", self.qk_norm, get_args(QKNorm))
+        for name in ("qkv_bias", "o_bias", "sinks"):
+            _flag(name, getattr(self, name))
+        if self.sliding_window is not None:
+            _integer("sliding_window", self.sliding_window, 1)
+        if self.clip_qkv is not None:
+            _positive("clip_qkv", self.clip_qkv)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentAttentionConfig:
+    """Multi-head latent attention, MLA (arXiv 2405.04434, section 2.1).
+
+    Keys and values of all heads are computed from one latent vector a token; only it and one
+    rotary key, shared by the heads, are cached.
+
+    Args:
+        d_model: width of the residual stream (D).
+        n_heads: heads (H).
+        kv_rank: width of the latent that keys and values are computed from.
+        q_rank: width of the latent that queries are computed from; None = straight from x.
+        d_nope: width of a head's query and key without position.
+        d_rope: width of the rotary part of a head's query, and of the shared rotary key; even.
+        d_value: width of a head's value.
+        rope: rotary positions of the rotary part.
+        bias: the projections to the two latents, and the one back, add a bias.
+        norm_eps: epsilon of the RMSNorm of the two latents.
+        way: "naive" expands every cached latent to keys and values; "absorbed" multiplies the
+            query with the key matrix and attends over the latents themselves; "auto" does the
+            latter where a cache has been read.
+
+    Raises:
+        InputError: a number is out of its range or contradicts another one.
+    """
+
+    d_model: int
+    n_heads: int
+    kv_rank: int
+    d_nope: int
+    d_rope: int
+    d_value: int
+    q_rank: int | None = None
+    rope: RopeConfig = RopeConfig(interleaved=True)
+    bias: bool = False
+    norm_eps: float = 1e-6
+    way: LatentWay = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("d_model", "n_heads", "kv_rank", "d_nope", "d_rope", "d_value"):
+            _integer(name, getattr(self, name), 1)
+        if self.q_rank is not None:
+            _integer("q_rank", self.q_rank, 1)
+        if self.d_rope % 2:
+            raise InputError(f"d_rope must be even, rotary positions turn pairs, got {self.d_rope}")
+        _flag("bias", self.bias)
+        _positive("norm_eps", self.norm_eps)
+        _choice("way", self.way, get_args(LatentWay))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,35 +340,54 @@ class ModelConfig:
         n_layers: blocks.
         attention: the attention of every block; its d_model is the model's.
         d_ff: width inside a dense feed-forward layer; needed unless every layer is MoE.
-        moe: the MoE layer of every block after the leading dense ones; None = a dense model.
-        n_dense_layers: leading blocks with a dense feed-forward layer, when moe is given.
+        ff: what a dense feed-forward layer is: "swiglu", or "gelu" as in GPT-2.
+        ff_bias: dense feed-forward layers add biases.
+        moe: the MoE layer of every block that is not dense; None = a dense model.
+        dense_layers: blocks (counted from 0) with a dense feed-forward layer, when moe is given.
+        sliding_layers: blocks that keep to attention.sliding_window; None = all of them.
         vocab_size: tokens in the vocabulary (V); 256 for bytes.
         max_length: positions a sequence may have (L).
+        learned_positions: an embedding of max_length positions is added to the tokens'.
         tie_embeddings: the output head uses the input embedding's weights.
-        norm_eps: epsilon of every RMSNorm.
+        norm: "rms", or "layer" with mean and bias as in GPT-2.
+        norm_eps: epsilon of every norm.
 
     Raises:
         InputError: a number is out of its range or contradicts another one.
     """
 
     n_layers: int
-    attention: AttentionConfig
+    attention: AttentionConfig | LatentAttentionConfig
     d_ff: int | None = None
+    ff: Literal["swiglu", "gelu"] = "swiglu"
+    ff_bias: bool = False
     moe: MoEConfig | None = None
-    n_dense_layers: int = 0
+    dense_layers: tuple[int, ...] = ()
+    sliding_layers: tuple[int, ...] | None = None
     vocab_size: int = 256
     max_length: int = 1024
+    learned_positions: bool = False
     tie_embeddings: bool = False
+    norm: Literal["rms", "layer"] = "rms"
     norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
         for name in ("n_layers", "vocab_size", "max_length"):
             _integer(name, getattr(self, name), 1)
         _positive("norm_eps", self.norm_eps)
-        _flag("tie_embeddings", self.tie_embeddings)
-        if self.moe is None and self.n_dense_layers != 0:
-            raise InputError(f"n_dense_layers={self.n_dense_layers} needs moe, got moe=None")
-        _integer("n_dense_layers", self.n_dense_layers, 0, self.n_layers, "n_layers=")
+        _choice("ff", self.ff, ("swiglu", "gelu"))
+        _choice("norm", self.norm, ("rms", "layer"))
+        for name in ("tie_embeddings", "learned_positions", "ff_bias"):
+            _flag(name, getattr(self, name))
+        if self.moe is None and self.dense_layers:
+            raise InputError(f"dense_layers={self.dense_layers} needs moe, got moe=None")
+        self._check_layers("dense_layers", self.dense_layers)
+        if self.sliding_layers is not None:
+            self._check_layers("sliding_layers", self.sliding_layers)
+            if self.sliding_window is None:
+                raise InputError(
+                    f"sliding_layers={self.sliding_layers} needs attention.sliding_window, got None"
+                )
         if self.moe is not None and self.moe.d_model != self.d_model:
             raise InputError(
                 f"moe.d_model must equal attention.d_model={self.d_model}, got {self.moe.d_model}"
@@ -218,6 +400,12 @@ class ModelConfig:
                 "give their width as d_ff, got None"
             )
 
+    def _check_layers(self, name: str, layers: object) -> None:
+        if not isinstance(layers, tuple) or len(set(layers)) != len(layers):
+            raise InputError(f"{name} must be a tuple of different block numbers, got {layers!r}")
+        for layer in layers:
+            _integer(f"a block of {name}", layer, 0, self.n_layers - 1, "n_layers - 1=")
+
     @property
     def d_model(self) -> int:
         """Width of the residual stream (D)."""
@@ -226,11 +414,21 @@ class ModelConfig:
     @property
     def n_moe_layers(self) -> int:
         """Blocks whose feed-forward layer is a Mixture of Experts."""
-        return 0 if self.moe is None else self.n_layers - self.n_dense_layers
+        return 0 if self.moe is None else self.n_layers - len(self.dense_layers)
+
+    @property
+    def sliding_window(self) -> int | None:
+        """Positions that a query sees in the layers with a sliding window; None = no such layer."""
+        return getattr(self.attention, "sliding_window", None)
 
     def is_moe_layer(self, layer: int) -> bool:
         """Whether block `layer` (counted from 0) has a Mixture-of-Experts layer."""
-        return self.moe is not None and layer >= self.n_dense_layers
+        return self.moe is not None and layer not in self.dense_layers
+
+    def window_of(self, layer: int) -> int | None:
+        """Positions that a query of block `layer` sees, its own included; None = all before it."""
+        slides = self.sliding_layers is None or layer in self.sliding_layers
+        return self.sliding_window if slides else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,10 +494,20 @@ def model_config_from(data: dict[str, Any]) -> ModelConfig:
         InputError: a field is missing, unknown or out of range.
     """
     try:
-        moe = None if data.get("moe") is None else MoEConfig(**data["moe"])
-        attention = AttentionConfig(**data["attention"])
-        return ModelConfig(**{**data, "attention": attention, "moe": moe})
-    except (TypeError, KeyError, AttributeError) as error:
+        attention = {**data["attention"]}
+        if attention.get("rope") is not None:
+            attention["rope"] = RopeConfig(**attention["rope"])
+        kind = LatentAttentionConfig if "kv_rank" in attention else AttentionConfig
+        fields = {**data, "attention": kind(**attention)}
+        if data.get("moe") is not None:
+            fields["moe"] = MoEConfig(**data["moe"])
+        for name in ("dense_layers", "sliding_layers"):
+            if isinstance(data.get(name), list):  # JSON has no tuples
+                fields[name] = tuple(data[name])
+        return ModelConfig(**fields)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"not the configuration of a model: {error}") from error
 
 
@@ -352,7 +560,7 @@ def fine_grained() -> ModelConfig:
         n_limited_groups=2,
         n_group_scores=2,
     )
-    return ModelConfig(n_layers=3, attention=_attention(), d_ff=128, moe=layer, n_dense_layers=1)
+    return ModelConfig(n_layers=3, attention=_attention(), d_ff=128, moe=layer, dense_layers=(0,))
 
 
 def _attention() -> AttentionConfig:

@@ -35,7 +35,7 @@ def test_attention_equals_the_reference(
         n_heads=n_kv_heads * group,
         n_kv_heads=n_kv_heads,
         d_head=2 * half,
-        qk_norm=qk_norm,
+        qk_norm="head" if qk_norm else "none",
     )
     attention, x = random_attention(config), inputs(2, length, 5)
     wanted = torch.stack([reference_attention(attention, sequence) for sequence in x])

@@ -35,10 +35,10 @@ from minimoe.training.loop import Run, start, train
 LAYER = MoEConfig(d_model=8, d_expert=4, n_routed_experts=4, top_k=2, use_expert_bias=True)
 MODEL = ModelConfig(
     n_layers=2,
-    attention=AttentionConfig(d_model=8, n_heads=2, n_kv_heads=1, d_head=4, qk_norm=True),
+    attention=AttentionConfig(d_model=8, n_heads=2, n_kv_heads=1, d_head=4, qk_norm="head"),
     d_ff=6,
     moe=LAYER,
-    n_dense_layers=1,
+    dense_layers=(0,),
     vocab_size=16,
 )
 TRAINING = TrainConfig(steps=12, batch_size=3, length=5, dtype="float64", expert_bias_rate=0.01)
@@ -338,7 +338,7 @@ def test_a_checkpoint_of_another_run_is_refused_by_what_differs(tmp_path: Path) 
     assert other_text == (
         f"{path} is of another text: sha256={TEXT!r} there, 'abc' asked for; choose another --out"
     )
-    dense = replace(MODEL, moe=None, n_dense_layers=0)
+    dense = replace(MODEL, moe=None, dense_layers=())
     assert "moe.top_k=2 there" in refusal(lambda: resume(tmp_path, dense, TRAINING, TEXT))
 
 

@@ -9,11 +9,19 @@ import jaxtyping
 import pytest
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
-from minimoe.config import PRESETS, model_config_from, preset, train_config_from
+from minimoe.config import (
+    PRESETS,
+    LatentAttentionConfig,
+    RopeConfig,
+    model_config_from,
+    preset,
+    train_config_from,
+)
 from minimoe.measure.parameters import count_parameters
 
 MOE = {"d_model": 8, "d_expert": 4, "n_routed_experts": 8, "top_k": 2}
 ATTENTION = {"d_model": 8, "n_heads": 4, "n_kv_heads": 2, "d_head": 6}
+LATENT = {"d_model": 8, "n_heads": 4, "kv_rank": 6, "d_nope": 4, "d_rope": 2, "d_value": 3}
 INF = float("inf")
 NAN = float("nan")
 
@@ -24,6 +32,14 @@ def moe(**changes: Any) -> MoEConfig:
 
 def attention(**changes: Any) -> AttentionConfig:
     return AttentionConfig(**{**ATTENTION, **changes})
+
+
+def rope(**changes: Any) -> RopeConfig:
+    return RopeConfig(**changes)
+
+
+def latent(**changes: Any) -> LatentAttentionConfig:
+    return LatentAttentionConfig(**{**LATENT, **changes})
 
 
 def model(**changes: Any) -> ModelConfig:
@@ -91,22 +107,57 @@ REFUSALS = [
     (attention, {"n_kv_heads": 5}, "n_kv_heads must lie in [1, n_heads=4], got 5"),
     (attention, {"n_kv_heads": 3}, "n_heads must be a multiple of n_kv_heads=3, got 4"),
     (attention, {"d_head": 5}, "d_head must be even, rotary positions turn pairs, got 5"),
-    (attention, {"rope_base": 0}, "rope_base must be above 0, got 0"),
+    (rope, {"base": 0}, "base must be above 0, got 0"),
+    (rope, {"scaling": "yarn"}, 'scaling="yarn" needs original_length, got None'),
+    (rope, {"factor": 0.5}, "factor must be a finite number of at least 1, got 0.5"),
+    (rope, {"beta_slow": 32.0}, "beta_slow must be below beta_fast=32.0, got 32.0"),
+    (rope, {"low_freq_factor": 5}, "low_freq_factor must be below high_freq_factor=4.0, got 5"),
+    (attention, {"qk_norm": True}, "qk_norm must be one of none, head, all_heads, got True"),
+    (attention, {"sliding_window": 0}, "sliding_window must be an integer of at least 1, got 0"),
+    (attention, {"clip_qkv": 0}, "clip_qkv must be above 0, got 0"),
+    (latent, {"kv_rank": 0}, "kv_rank must be an integer of at least 1, got 0"),
+    (latent, {"q_rank": 0}, "q_rank must be an integer of at least 1, got 0"),
+    (latent, {"d_rope": 3}, "d_rope must be even, rotary positions turn pairs, got 3"),
+    (latent, {"way": "fast"}, "way must be one of auto, naive, absorbed, got 'fast'"),
+    (
+        moe,
+        {"d_shared": 0, "n_shared_experts": 1},
+        "d_shared must be an integer of at least 1, got 0",
+    ),
+    (
+        moe,
+        {"gate_shared": True},
+        "d_shared=None and gate_shared=True need n_shared_experts of at least 1, got 0",
+    ),
+    (moe, {"activation": "gelu"}, "activation must be one of swiglu, clamped_swiglu, got 'gelu'"),
+    (moe, {"activation_limit": 0}, "activation_limit must be above 0, got 0"),
     (model, {"n_layers": 0}, "n_layers must be an integer of at least 1, got 0"),
     (model, {"vocab_size": 0}, "vocab_size must be an integer of at least 1, got 0"),
     (model, {"max_length": -1}, "max_length must be an integer of at least 1, got -1"),
     (model, {"norm_eps": 0}, "norm_eps must be above 0, got 0"),
     (model, {"d_ff": 0}, "d_ff must be an integer of at least 1, got 0"),
-    (model, {"n_dense_layers": 1}, "n_dense_layers=1 needs moe, got moe=None"),
+    (model, {"dense_layers": (1,)}, "dense_layers=(1,) needs moe, got moe=None"),
     (
         model,
-        {"moe": moe(), "n_dense_layers": 4},
-        "n_dense_layers must lie in [0, n_layers=3], got 4",
+        {"moe": moe(), "dense_layers": (3,)},
+        "a block of dense_layers must lie in [0, n_layers - 1=2], got 3",
     ),
+    (
+        model,
+        {"moe": moe(), "dense_layers": (1, 1)},
+        "dense_layers must be a tuple of different block numbers, got (1, 1)",
+    ),
+    (
+        model,
+        {"sliding_layers": (0,)},
+        "sliding_layers=(0,) needs attention.sliding_window, got None",
+    ),
+    (model, {"norm": "batch"}, "norm must be one of rms, layer, got 'batch'"),
+    (model, {"ff": "relu"}, "ff must be one of swiglu, gelu, got 'relu'"),
     (model, {"moe": moe(d_model=9)}, "moe.d_model must equal attention.d_model=8, got 9"),
     (
         model,
-        {"moe": moe(), "n_dense_layers": 2, "d_ff": None},
+        {"moe": moe(), "dense_layers": (0, 2), "d_ff": None},
         "2 of 3 layers are dense: give their width as d_ff, got None",
     ),
     (training, {"steps": 0}, "steps must be an integer of at least 1, got 0"),
@@ -169,7 +220,9 @@ def test_the_ends_of_every_range_are_allowed() -> None:
     attention(n_kv_heads=1)
     attention(n_kv_heads=4, d_head=2)
     model(moe=moe(), d_ff=None)
-    model(moe=moe(), n_dense_layers=3)
+    model(moe=moe(), dense_layers=(0, 1, 2))
+    moe(top_k=1, allow_constant_weight=True)
+    attention(rope=None, d_head=5)
     training(
         warmup_share=0, final_lr_share=1, weight_decay=0, balance_weight=0, z_weight=0, beta1=0
     )
@@ -190,9 +243,9 @@ def test_a_replaced_number_is_checked_again() -> None:
         replace(moe(), top_k=9)
 
 
-def test_layers_after_the_leading_dense_ones_are_moe() -> None:
-    config = model(moe=moe(), n_dense_layers=1)
-    assert [config.is_moe_layer(layer) for layer in range(3)] == [False, True, True]
+def test_layers_that_are_not_named_dense_are_moe() -> None:
+    config = model(moe=moe(), dense_layers=(1,))
+    assert [config.is_moe_layer(layer) for layer in range(3)] == [True, False, True]
     assert (config.n_moe_layers, config.d_model) == (2, 8)
     assert [model().is_moe_layer(layer) for layer in range(3)] == [False] * 3
     assert model().n_moe_layers == 0
@@ -210,7 +263,7 @@ def test_every_preset_has_the_active_parameters_of_dense_within_1_percent(
     assert abs(sparse / dense - 1) < 0.01
 
 
-def test_dense_has_about_067_million_parameters() -> None:
+def test_dense_has_about_015_million_parameters() -> None:
     assert count_parameters(preset("dense")).total == pytest.approx(0.15e6, rel=0.02)
 
 
@@ -227,6 +280,18 @@ def test_a_configuration_survives_json(name: str) -> None:
     assert model_config_from(json.loads(json.dumps(asdict(preset(name))))) == preset(name)
     config = training(learning_rate=1e-3 / 3)
     assert train_config_from(json.loads(json.dumps(asdict(config)))) == config
+
+
+def test_a_configuration_with_tuples_and_a_latent_survives_json() -> None:
+    stretched = rope(scaling="yarn", factor=4.0, original_length=16, interleaved=True)
+    config = model(
+        attention=latent(rope=stretched), moe=moe(), dense_layers=(0, 2), learned_positions=True
+    )
+    assert model_config_from(json.loads(json.dumps(asdict(config)))) == config
+    sliding = model(attention=attention(rope=None, sliding_window=3), sliding_layers=(1,))
+    assert model_config_from(json.loads(json.dumps(asdict(sliding)))) == sliding
+    assert [sliding.window_of(layer) for layer in range(3)] == [None, 3, None]
+    assert replace(sliding, sliding_layers=None).window_of(0) == 3
 
 
 def without(data: dict[str, Any], *path: str) -> dict[str, Any]:

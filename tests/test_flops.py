@@ -43,7 +43,7 @@ def test_formula_and_count_are_equal_for_every_preset(name: str, tie: bool) -> N
     ids=str,
 )
 def test_formula_and_count_are_equal_for_every_way(name: str, way: str, dtype: torch.dtype) -> None:
-    n_layers = 1 + preset(name).n_dense_layers
+    n_layers = 1 + len(preset(name).dense_layers)
     model = built(replace(preset(name), n_layers=n_layers), way, dtype)
     flops = count_flops(model.config, 5)
     assert measured_flops(model, text(2, 5)) == 2 * flops.forward
@@ -54,7 +54,7 @@ def test_formula_and_count_are_equal_for_every_way(name: str, way: str, dtype: t
     "attention",
     [
         {"n_heads": 3, "n_kv_heads": 3, "d_head": 4},
-        {"n_heads": 6, "n_kv_heads": 1, "d_head": 2, "qk_norm": True},
+        {"n_heads": 6, "n_kv_heads": 1, "d_head": 2, "qk_norm": "head"},
         {"n_heads": 4, "n_kv_heads": 2, "d_head": 10},
     ],
     ids=["multi-head", "multi-query", "wider than the model"],
@@ -77,7 +77,7 @@ def test_formula_and_count_are_equal_for_odd_models(
         attention=AttentionConfig(d_model=12, **attention),
         d_ff=7,
         moe=moe,
-        n_dense_layers=1,
+        dense_layers=(0,),
         vocab_size=31,
     )
     model, flops = built(config, "segments"), count_flops(config, 9)

@@ -60,7 +60,7 @@ def model_numbers(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], dict
         n_heads=n_kv_heads * draw(st.integers(1, 2)),
         n_kv_heads=n_kv_heads,
         d_head=2 * draw(st.integers(1, 3)),
-        qk_norm=draw(st.booleans()),
+        qk_norm=draw(st.sampled_from(["none", "head"])),
     )
     layer = dict(
         d_expert=draw(st.integers(1, 6)),
@@ -74,7 +74,7 @@ def model_numbers(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], dict
     model = dict(
         n_layers=n_layers,
         d_ff=draw(st.integers(1, 8)),
-        n_dense_layers=draw(st.integers(0, n_layers)),
+        dense_layers=tuple(range(draw(st.integers(0, n_layers)))),
         vocab_size=draw(st.integers(2, 12)),
         tie_embeddings=draw(st.booleans()),
     )
@@ -163,7 +163,7 @@ def test_every_token_touches_what_the_formula_says(name: str) -> None:
 def test_every_way_touches_what_the_formula_says(
     name: str, tie: bool, way: str, dtype: torch.dtype
 ) -> None:
-    n_layers = 1 + preset(name).n_dense_layers
+    n_layers = 1 + len(preset(name).dense_layers)
     model = built(small(name, n_layers=n_layers, tie_embeddings=tie), way, dtype)
     wanted = count_parameters(model.config).touched
     assert touched_parameters(model, text(2)).tolist() == [wanted] * 2

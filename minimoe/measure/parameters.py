@@ -77,7 +77,7 @@ def count_parameters(config: ModelConfig) -> ParameterCount:
     n_moe, n_dense = config.n_moe_layers, config.n_layers - config.n_moe_layers
     routed, shared, router, idle = (0, 0, 0, 0) if moe is None else _moe_layer(moe)
     embedding = config.vocab_size * d_model
-    qk_norms = 2 * config.attention.d_head if config.attention.qk_norm else 0
+    qk_norms = 2 * config.attention.d_head if config.attention.qk_norm == "head" else 0
     return ParameterCount(
         embedding=embedding,
         head=0 if config.tie_embeddings else embedding,

@@ -23,7 +23,7 @@ def rotation(positions: Int[Tensor, "L"], config: AttentionConfig, dtype: torch.
     Position 0 has cosine 1 and sine 0; pair 0 turns by one radian a position.
     """
     pairs = torch.arange(0, config.d_head, 2, device=positions.device, dtype=torch.float64)
-    angles = positions.double()[:, None] * config.rope_base ** (-pairs / config.d_head)
+    angles = positions.double()[:, None] * config.rope.base ** (-pairs / config.d_head)
     return Rotation(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
@@ -77,8 +77,8 @@ class Attention(nn.Module):
         self.k = nn.Parameter(torch.empty(kv_width, config.d_model))
         self.v = nn.Parameter(torch.empty(kv_width, config.d_model))
         self.o = nn.Parameter(torch.empty(config.d_model, width))
-        self.q_norm = nn.RMSNorm(config.d_head, norm_eps) if config.qk_norm else None
-        self.k_norm = nn.RMSNorm(config.d_head, norm_eps) if config.qk_norm else None
+        self.q_norm = nn.RMSNorm(config.d_head, norm_eps) if config.qk_norm == "head" else None
+        self.k_norm = nn.RMSNorm(config.d_head, norm_eps) if config.qk_norm == "head" else None
 
     def forward(
         self,

@@ -112,7 +112,7 @@ def reference_attention(
         vector = weight[h * config.d_head : (h + 1) * config.d_head] @ token
         if norm is not None:
             vector = reference_norm(vector, norm.weight, norm_eps)
-        return reference_rotate(vector, position, config.rope_base)
+        return reference_rotate(vector, position, config.rope.base)
 
     rows = []
     for i, token in enumerate(x):
