@@ -18,6 +18,7 @@ from minimoe.config import (
 from minimoe.model.moe import MoE
 from minimoe.model.routing import Routing
 from minimoe.model.transformer import Transformer, generate
+from minimoe.zoo.weights import load_pretrained, save_pretrained
 
 __version__ = "0.1.0"
 
@@ -34,4 +35,6 @@ __all__ = [
     "Transformer",
     "__version__",
     "generate",
+    "load_pretrained",
+    "save_pretrained",
 ]

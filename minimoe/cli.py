@@ -22,7 +22,8 @@ EXAMPLES = """examples:
   minimoe train --preset fine_grained --out runs/fine --steps 2000
   minimoe generate --model tour/moe --prompt "def forward(self, x):"
   minimoe route --model tour/moe "Sparse models route tokens."
-  minimoe count moe dense --json
+  minimoe count deepseek-v3 mixtral-8x7b        parameters, cache, FLOPs, memory
+  minimoe count --all                           31 published models beside their authors' figures
   minimoe lab                                   the notebooks, in JupyterLab
 """
 
@@ -116,9 +117,20 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", default="route.html", help="the view to write (route.html)")
     _json_option(made)
 
-    made = command(count, "parameters and FLOPs of presets", "moe dense")
-    made.add_argument("presets", nargs="*", metavar="PRESET", help=f"{', '.join(PRESETS)} (all)")
-    made.add_argument("--length", type=int, default=128, help="positions, for FLOPs (128)")
+    made = command(
+        count, "parameters, KV cache, FLOPs and memory of real models", "deepseek-v3 mixtral-8x7b"
+    )
+    made.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"a published model (--all lists them), the path of a config.json or its directory, "
+        f"or a preset: {', '.join(PRESETS)} (the presets)",
+    )
+    made.add_argument("--all", action="store_true", help="every published model, a line each")
+    made.add_argument(
+        "--length", type=int, help="positions, for FLOPs (4096, or all it reads; presets 128)"
+    )
     _json_option(made)
 
     made = command(lab, "open the notebooks in JupyterLab", "--notebooks path/to/notebooks")
@@ -243,38 +255,19 @@ def route(options: argparse.Namespace) -> None:
 
 def count(options: argparse.Namespace) -> None:
     """`minimoe count`."""
-    from minimoe.measure.flops import count_flops
-    from minimoe.measure.parameters import count_parameters
-    from minimoe.show.tables import grouped
+    from minimoe.show.counts import BESIDE, count_list, count_table
+    from minimoe.zoo.published import count_named, published_models
 
-    names = options.presets or list(PRESETS)
-    result: dict[str, Any] = {}
-    for name in names:
-        parameters = count_parameters(preset(name))
-        result[name] = {
-            "total_parameters": parameters.total,
-            "active_parameters": {
-                "with_embeddings": parameters.active_with_embeddings,
-                "without_input_embedding": parameters.active_without_input_embedding,
-                "without_embeddings": parameters.active_without_embeddings,
-            },
-            "flops_per_token": count_flops(preset(name), options.length).forward // options.length,
-        }
-    rows = [
-        ["total parameters", *(grouped(r["total_parameters"]) for r in result.values())],
-        *(
-            [
-                f"active, {kind.replace('_', ' ')}",
-                *(grouped(r["active_parameters"][kind]) for r in result.values()),
-            ]
-            for kind in ("with_embeddings", "without_input_embedding", "without_embeddings")
-        ),
-        [
-            f"FLOPs per token, forward, at {options.length} positions",
-            *(grouped(r["flops_per_token"]) for r in result.values()),
-        ],
-    ]
-    _print(options, result, ["", *names], rows)
+    if options.all and options.names:
+        raise InputError(f"--all counts every published model; leave out {options.names[0]}")
+    published = [model.id for model in published_models()] if options.all else []
+    names = dict.fromkeys(options.names or published or PRESETS)
+    counts = [count_named(name, options.length) for name in names]
+    if options.json:
+        objects = {named.name: named.as_json() for named in counts}
+        print(json.dumps(objects if len(counts) > 1 else objects[counts[0].name]))
+    else:
+        print(count_list(counts) if len(counts) > BESIDE else count_table(counts))
 
 
 def lab(options: argparse.Namespace) -> None:

@@ -217,6 +217,10 @@ class RopeConfig:
             _flag(name, getattr(self, name))
         for name in ("base", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow"):
             _positive(name, getattr(self, name))
+        if self.base <= 1:
+            raise InputError(
+                f"base must be above 1, so that later pairs turn slower, got {self.base}"
+            )
         _number("factor", self.factor, 1.0)
         for name in ("attention_factor", "mscale", "mscale_all_dim"):
             if getattr(self, name) is not None:
@@ -225,11 +229,15 @@ class RopeConfig:
             _integer("original_length", self.original_length, 1)
         elif self.scaling in ("llama3", "yarn"):
             raise InputError(f'scaling="{self.scaling}" needs original_length, got None')
-        for low, high in (("low_freq_factor", "high_freq_factor"), ("beta_slow", "beta_fast")):
-            if getattr(self, low) >= getattr(self, high):
-                raise InputError(
-                    f"{low} must be below {high}={getattr(self, high)}, got {getattr(self, low)}"
-                )
+        if self.low_freq_factor >= self.high_freq_factor:
+            raise InputError(
+                f"low_freq_factor must be below high_freq_factor={self.high_freq_factor}, "
+                f"got {self.low_freq_factor}"
+            )
+        if self.beta_slow > self.beta_fast:  # Kimi K2 has both at 1
+            raise InputError(
+                f"beta_slow must be at most beta_fast={self.beta_fast}, got {self.beta_slow}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

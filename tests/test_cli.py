@@ -99,9 +99,11 @@ def test_route_prints_every_byte_and_writes_the_view(
     assert len(table) == 2 + 5 and table[3].startswith("\\xe8")
 
 
-def test_an_unknown_preset_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refusal(capsys, "count", "mixtral")
+def test_an_unknown_preset_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = refusal(capsys, "train", "--preset", "mixtral", "--out", str(tmp_path))
     assert line.endswith("preset must be one of dense, moe, switch, fine_grained, got 'mixtral'")
+    line = refusal(capsys, "count", "mixtral")
+    assert "no preset and no published model 'mixtral'; near it: mixtral-8x7b; the path of" in line
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """All ways of computing the experts are the same layer as the reference, gradients too."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,22 @@ from hypothesis import strategies as st
 
 from minimoe import InputError, MoE, MoEConfig
 from minimoe.model.dispatch import plan_dispatch
-from minimoe.model.experts import choose_way
-from minimoe.model.reference import reference_moe
+from minimoe.model.experts import GeluMLP, SwiGLU, choose_way, clamped_silu_gate, groups_fit
+from minimoe.model.reference import reference_ff, reference_moe
 from minimoe.model.routing import route
 
 EXACT_WAYS = ("loop", "segments", "padded", "auto")
+GPT_OSS = {"activation": "clamped_swiglu", "biased_experts": True, "router_bias": True}
+
+
+@st.composite
+def shared_numbers(draw: st.DrawFn) -> dict[str, Any]:
+    """No shared expert, some of the routed ones' width, or one of its own width, gated or not."""
+    n_shared = draw(st.integers(0, 2))
+    if not n_shared:
+        return {}
+    width = draw(st.sampled_from([None, 3, 11]))
+    return dict(n_shared_experts=n_shared, d_shared=width, gate_shared=draw(st.booleans()))
 
 
 @st.composite
@@ -30,27 +42,35 @@ def layer_numbers(draw: st.DrawFn) -> dict[str, Any]:
         d_expert=draw(st.integers(1, 7)),
         n_routed_experts=n_experts,
         top_k=top_k,
-        n_shared_experts=draw(st.integers(0, 2)),
+        **draw(shared_numbers()),
         score_function=draw(st.sampled_from(["softmax", "sigmoid"])),
-        normalize_weights=draw(st.booleans()) if top_k > 1 or n_experts == 1 else False,
+        normalize_weights=draw(st.booleans()),
+        allow_constant_weight=True,
         route_scale=draw(st.sampled_from([1.0, 2.5])),
         use_expert_bias=draw(st.booleans()),
         n_expert_groups=n_groups,
         n_limited_groups=n_limited,
         n_group_scores=draw(st.integers(1, min(2, group_size))),
+        router_bias=draw(st.booleans()),
+        activation=draw(st.sampled_from(["swiglu", "clamped_swiglu"])),
+        activation_limit=draw(st.sampled_from([0.5, 7.0])),  # 0.5 cuts many, 7 few
+        biased_experts=draw(st.booleans()),
         capacity_factor=draw(st.sampled_from([None, None, 0.5, 1.0, 1.25])),
         experts_way=draw(st.sampled_from(EXACT_WAYS)),
     )
 
 
 def random_layer(config: MoEConfig, seed: int = 0) -> MoE:
-    """A layer in float64 with weights of size 1 and, if it has one, a selection bias."""
+    """A layer in float64 with weights and biases of size 1 and, if it has one, a selection bias."""
     layer = MoE(config, seed).double()
+    generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         layer.router.weight.mul_(50)
-        if layer.router.expert_bias is not None:
-            noise = torch.randn(config.n_routed_experts, generator=torch.Generator().manual_seed(1))
-            layer.router.expert_bias.copy_(noise)
+        for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
+            if name.endswith("bias"):
+                tensor.copy_(torch.randn(tensor.shape, generator=generator))
+        if layer.shared_gate is not None:
+            layer.shared_gate.mul_(50)
     return layer
 
 
@@ -103,17 +123,24 @@ def test_the_experts_that_served_a_token_are_the_references(
 @pytest.mark.parametrize("way", ["loop", "segments", "padded", "grouped"])
 @pytest.mark.parametrize("n_tokens", [0, 1, 33])
 @pytest.mark.parametrize("one_expert_takes_all", [False, True])
+@pytest.mark.parametrize("options", [{}, GPT_OSS], ids=["plain", "gpt_oss"])
 def test_every_way_equals_the_reference_in_float32(
-    way: str, n_tokens: int, one_expert_takes_all: bool
+    way: str, n_tokens: int, one_expert_takes_all: bool, options: dict[str, Any]
 ) -> None:
-    config = MoEConfig(d_model=20, d_expert=12, n_routed_experts=8, top_k=2, experts_way=way)
-    layer = random_layer(config).float()
-    x = inputs(n_tokens, 20).float()
+    config = MoEConfig(
+        d_model=20, d_expert=12, n_routed_experts=8, top_k=2, experts_way=way, **options
+    )
+    layer = random_layer(config)
     if one_expert_takes_all:
         with torch.no_grad():
-            layer.router.weight.zero_()  # equal scores: experts 0 and 1, for every token
-    y, routing = layer(x)
-    torch.testing.assert_close(y, reference_moe(layer, x)[0], rtol=1e-4, atol=1e-4)
+            for parameter in layer.router.parameters():
+                parameter.zero_()  # equal scores: experts 0 and 1, for every token
+    x = inputs(n_tokens, 20)
+    wanted = outputs_and_gradients(layer, x, reference=True)
+    got = outputs_and_gradients(layer.float(), x.float(), reference=False)
+    for fast, slow in zip(got, wanted, strict=True):
+        torch.testing.assert_close(fast.double(), slow, rtol=1e-4, atol=1e-4)
+    routing = layer(x.float())[1]
     assert not one_expert_takes_all or routing.tokens_per_expert[2:].sum() == 0
 
 
@@ -123,12 +150,24 @@ def test_grouped_products_refuse_float64_and_say_what_to_do() -> None:
         MoE(config).double()(inputs(3, 8))
 
 
+@pytest.mark.parametrize("widths", [(8, 6), (6, 8)])
+def test_auto_computes_widths_that_grouped_products_refuse(widths: tuple[int, int]) -> None:
+    config = MoEConfig(d_model=widths[0], d_expert=widths[1], n_routed_experts=4, top_k=2)
+    layer, x = random_layer(config), inputs(9, widths[0])
+    wanted, got = layer(x)[0], layer.float()(x.float())[0]
+    torch.testing.assert_close(got.double(), wanted, rtol=1e-4, atol=1e-4)
+    assert groups_fit(torch.float32, (16, 12)) and not groups_fit(torch.float32, (16, 6))
+    layer.experts.way = "grouped"
+    with pytest.raises(InputError, match=rf'd_model={widths[0]} .* name "segments"'):
+        layer(x.float())
+
+
 def test_auto_avoids_padding_that_costs_more_than_the_work() -> None:
     config = MoEConfig(d_model=8, d_expert=4, n_routed_experts=4, top_k=1, normalize_weights=False)
 
     def way(choices: list[int], dtype: torch.dtype = torch.float64) -> str:
         logits = torch.nn.functional.one_hot(torch.tensor(choices), 4).double()
-        return choose_way(dtype, plan_dispatch(route(logits, config)))
+        return choose_way(dtype, plan_dispatch(route(logits, config)), (8, 4))
 
     assert way([0, 1, 2, 3] * 100) == "padded"
     assert way([0] * 398 + [1, 2]) == "segments"  # 3 * 398 rows for 400 assignments
@@ -164,14 +203,17 @@ def test_permuting_tokens_permutes_outputs(way: str) -> None:
 
 @pytest.mark.parametrize("way", ["loop", "segments", "padded"])
 def test_gradients_reach_the_router_and_only_the_experts_that_were_used(way: str) -> None:
-    config = MoEConfig(d_model=8, d_expert=6, n_routed_experts=12, top_k=2, experts_way=way)
+    config = MoEConfig(
+        d_model=8, d_expert=6, n_routed_experts=12, top_k=2, experts_way=way, **GPT_OSS
+    )
     layer = random_layer(config)
     y, routing = layer(inputs(3, 8))
     y.square().sum().backward()
     used = routing.tokens_per_expert > 0
-    reached = layer.experts.gate_up.grad.flatten(1).any(1)
     assert 0 < used.sum() < 12
-    assert torch.equal(reached, used)
+    for name, parameter in layer.experts.named_parameters():
+        reached = parameter.grad.flatten(1).any(1)
+        assert torch.equal(reached, used), name
     assert layer.router.weight.grad.abs().sum() > 0
 
 
@@ -210,3 +252,56 @@ def test_a_shared_expert_of_width_two_is_the_sum_of_two_experts() -> None:
         inner = torch.nn.functional.silu(x @ gate.T) * (x @ up.T)
         halves += inner @ layer.shared.down[:, half].T
     torch.testing.assert_close(layer(x)[0] - routed, halves, rtol=1e-12, atol=1e-12)
+
+
+def test_the_clamped_activation_has_its_documented_values() -> None:
+    def at(gate: float, up: float) -> float:
+        return clamped_silu_gate(torch.tensor([gate, up]).double(), 1.702, 7.0).item()
+
+    def logistic(z: float) -> float:
+        return 1 / (1 + math.exp(-z))
+
+    assert at(0, 0) == 0
+    assert at(100, 100) == pytest.approx((7 + 1) * 7 * logistic(1.702 * 7), rel=1e-15)
+    assert round(at(100, 100), 4) == 55.9996
+    assert at(1, -100) == pytest.approx((-7 + 1) * logistic(1.702), rel=1e-15)
+    assert at(-9, 0) == pytest.approx(-9 * logistic(-1.702 * 9), rel=1e-12)  # no cut from below
+
+
+def test_the_plan_names_the_expert_of_every_slot() -> None:
+    one_each = MoEConfig(
+        d_model=1, d_expert=1, n_routed_experts=2, top_k=1, normalize_weights=False
+    )
+    chosen = torch.nn.functional.one_hot(torch.tensor([1, 0, 1]), 2).double()
+    plan = plan_dispatch(route(chosen, one_each))
+    assert plan.slots.tolist() == [1, 0, 2]
+    assert plan.tokens_per_expert.tolist() == [1, 2]
+    assert plan.expert_of_slot.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("kind", [SwiGLU, GeluMLP])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_dense_layer_equals_its_reference(kind: type[SwiGLU | GeluMLP], bias: bool) -> None:
+    layer = kind(6, 9, bias).double()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    x = inputs(5, 6)
+    torch.testing.assert_close(layer(x), reference_ff(layer, x), rtol=1e-12, atol=1e-12)
+    products = 3 if kind is SwiGLU else 2
+    biases = (products - 1) * 9 + 6 if bias else 0
+    assert sum(p.numel() for p in layer.parameters()) == products * 6 * 9 + biases
+
+
+def test_a_gated_shared_expert_counts_by_the_sigmoid_of_its_gate() -> None:
+    sizes = {"d_model": 8, "d_expert": 6, "n_routed_experts": 4, "top_k": 2}
+    layer = random_layer(MoEConfig(**sizes, n_shared_experts=1, d_shared=20, gate_shared=True))
+    x = inputs(5, 8)
+    x[:, 0] = 1
+    assert layer.shared.down.shape == (8, 20)
+    with torch.no_grad():
+        for gate, share in ((0.0, 0.5), (math.log(3), 0.75)):  # sigmoid(ln 3) = 3/4
+            layer.shared_gate.zero_()[0, 0] = gate
+            shared, routed = layer.shared(x), layer.experts(x, layer.router(x))
+            torch.testing.assert_close(layer(x)[0] - routed, share * shared, rtol=1e-12, atol=1e-12)

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from minimoe.config import InputError
 from minimoe.show import EXPERT_COLORS, contrast, expert_color, ink_on, luminance, mix
 from minimoe.show import figures as draw
+from minimoe.show.labels import place_labels
 
 
 @pytest.fixture
@@ -138,6 +140,66 @@ def test_logarithmic_bars_end_at_their_amounts(ax: Axes) -> None:
     assert texts(ax) == ["1.20 M", "70.0 k"] and "logarithmic" in ax.get_xlabel()
 
 
+def test_points_stand_at_their_numbers_and_the_shares_are_lines(ax: Axes) -> None:
+    groups = {"dense": {"a": (8e9, 8e9)}, "MoE": {"b": (4e10, 4e9), "twin of b": (4e10, 4e9)}}
+    assert draw.plot_shares_log(ax, groups, "all", "active", shares=(1.0, 0.1)) is None
+    dense, moe, *lines = ax.lines
+    assert dense.get_xydata().tolist() == [[8e9, 8e9]]  # type: ignore
+    assert moe.get_xydata().tolist() == [[4e10, 4e9]] * 2  # type: ignore
+    assert dense.get_marker() != moe.get_marker()
+    assert [set(line.get_ydata() / line.get_xdata()) for line in lines] == [{1}, {0.1}]
+    assert sorted(texts(ax)) == ["10%", "100%", "a", "b, twin of b"]
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+
+
+def boxes(ax: Axes) -> list[Any]:
+    ax.figure.draw_without_rendering()  # type: ignore
+    # Text.get_window_extent leaves out the line to the point, an annotation's own does not.
+    return [Text.get_window_extent(text) for text in ax.texts]
+
+
+def test_labels_of_crowded_points_cover_neither_one_another_nor_a_point(ax: Axes) -> None:
+    numbers = np.random.default_rng(0).uniform(1, 2, (24, 2))
+    points = {f"a model {i}": (float(x), float(y)) for i, (x, y) in enumerate(numbers)}
+    draw.plot_shares_log(ax, {"crowd": points}, "x", "y", shares=())
+    found = boxes(ax)
+    assert len(found) == 24
+    assert not any(a.overlaps(b) for i, a in enumerate(found) for b in found[:i])
+    marks = ax.transData.transform(numbers)
+    assert not any(box.contains(*mark) for box in found for mark in marks)
+    assert all(ax.bbox.contains(*corner) for box in found for corner in (box.min, box.max))
+
+
+def test_a_label_alone_stands_right_of_its_point_and_one_without_room_on_it() -> None:
+    mark, size = np.array([[50.0, 50.0]]), np.array([[20.0, 10.0]])
+    nothing, room = np.zeros((0, 4)), np.array([0.0, 0, 100, 100])
+    assert place_labels(mark, size, nothing, room).tolist() == [[17, 0]]
+    to_the_right = np.array([[56.0, 30, 100, 70]])
+    assert place_labels(mark, size, to_the_right, room)[0, 0] < 0
+    assert place_labels(mark, size, room[None], room).tolist() == [[0, 0]]
+
+
+def test_a_label_that_finds_no_place_goes_first() -> None:
+    """The first would stand right of its point, where alone the second has room."""
+    marks, sizes = np.array([[50.0, 50.0], [90.0, 50.0]]), np.array([[20.0, 10.0]] * 2)
+    right_of_the_second = np.array([[96.0, 0, 200, 100]])
+    room = np.array([0.0, 43, 200, 57])
+    offsets = place_labels(marks, sizes, right_of_the_second, room)
+    assert offsets.round().tolist() == [[-17, 0], [-17, 0]]
+
+
+@pytest.mark.parametrize(("least", "step"), [(7.0e4, 10), (4e-16, 1000)])
+def test_logarithmic_bars_name_the_step_between_their_grid_lines(
+    ax: Axes, least: float, step: int
+) -> None:
+    draw.plot_bars_log(ax, {"most": 1.2e6, "least": least}, "x")
+    ticks = [tick for tick in ax.get_xticks() if ax.get_xlim()[0] <= tick <= ax.get_xlim()[1]]
+    ratios = [after / before for before, after in pairwise(ticks)]
+    assert f"each grid line is {ratios[0]:.0f} times" in ax.get_xlabel()
+    assert ratios == pytest.approx([ratios[0]] * len(ratios)) and 2 <= len(ticks) <= 10
+    assert ratios[0] == pytest.approx(step)
+
+
 @pytest.mark.parametrize(
     ("function", "arguments", "message"),
     [
@@ -151,6 +213,7 @@ def test_logarithmic_bars_end_at_their_amounts(ax: Axes) -> None:
         (draw.plot_scores, (np.ones((2, 2)), [[0], [1]], "abc"), "T=2 texts, got 3"),
         (draw.plot_scores, (np.ones((2, 2)), [[0], [2]], "ab"), r"\[0, E=2\), got 2"),
         (draw.plot_bars_log, ({"a": 0.0}, "x"), "above 0, got 0"),
+        (draw.plot_shares_log, ({"g": {"a": (2, -1)}}, "x", "y"), "a: .* above 0, got -1"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_with_both_numbers(

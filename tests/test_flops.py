@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from hub_cases import CASES, name_of, tiny
 from torch.utils.flop_counter import FlopCounterMode
 
 from minimoe import AttentionConfig, ModelConfig, MoEConfig, Transformer
 from minimoe.config import PRESETS, preset
 from minimoe.measure.flops import count_flops, measured_flops
 from minimoe.measure.parameters import count_parameters
+from minimoe.zoo.configs import model_config_from_hub
 
 
 def built(
@@ -54,7 +56,7 @@ def test_formula_and_count_are_equal_for_every_way(name: str, way: str, dtype: t
     "attention",
     [
         {"n_heads": 3, "n_kv_heads": 3, "d_head": 4},
-        {"n_heads": 6, "n_kv_heads": 1, "d_head": 2, "qk_norm": "head"},
+        {"n_heads": 6, "n_kv_heads": 1, "d_head": 4, "qk_norm": "head"},
         {"n_heads": 4, "n_kv_heads": 2, "d_head": 10},
     ],
     ids=["multi-head", "multi-query", "wider than the model"],
@@ -85,6 +87,56 @@ def test_formula_and_count_are_equal_for_odd_models(
     assert measured_flops(model, text(2, 9, 31), backward=True) == 2 * flops.training
 
 
+def attending(config: ModelConfig, way: str) -> ModelConfig:
+    """The model with its latent attention computed that way."""
+    return replace(config, attention=replace(config.attention, way=way))
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_formula_and_count_are_equal_for_every_family(case: tuple[str, dict[str, Any]]) -> None:
+    family, changes = case
+    given = model_config_from_hub(tiny(family, **changes))
+    latent = family.startswith("deepseek")
+    for config in [attending(given, way) for way in ("naive", "absorbed")] if latent else [given]:
+        model, flops = built(config, "segments"), count_flops(config, 6)
+        assert measured_flops(model, text(1, 6, 5)) == flops.forward
+        assert measured_flops(model, text(2, 6, 5), backward=True) == 2 * flops.training
+
+
+def test_latent_attention_costs_what_was_worked_out_by_hand() -> None:
+    config = model_config_from_hub(tiny("deepseek_v3", num_hidden_layers=1, n_routed_experts=6))
+    queries = 16 * 9 + 9 * 4 * (3 + 4)  # down to the latent, up to four heads
+    others = 16 * (7 + 4) + 7 * 4 * (3 + 5) + 4 * 5 * 16
+    dense, head = 3 * 16 * 10, 13 * 16
+    for way, pair in (("naive", (3 + 4) + 5), ("absorbed", (7 + 4) + 7), ("auto", (3 + 4) + 5)):
+        flops = count_flops(attending(config, way), 6)
+        assert flops.weights == 2 * 6 * (queries + others + dense + head)
+        assert flops.attention == 2 * 6 * 6 * 4 * pair
+        assert flops.rescored == 0
+
+
+def test_the_scores_of_latent_attention_are_computed_anew_where_keys_are_as_wide_as_values() -> (
+    None
+):
+    config = model_config_from_hub(tiny("deepseek_v3", v_head_dim=7))
+    flops = count_flops(config, 6)
+    assert flops.rescored * 2 == flops.attention == 3 * 2 * 6 * 6 * 4 * (7 + 7)
+
+
+def test_a_sink_costs_as_one_more_position_and_its_scores_are_kept() -> None:
+    config = model_config_from_hub(tiny("gpt_oss"))
+    assert count_flops(config, 6).attention == 3 * 4 * 6 * (6 + 1) * 2 * (6 + 6)
+    assert count_flops(config, 6).rescored == 0
+
+
+def test_a_window_saves_nothing_when_a_text_is_read_at_once() -> None:
+    wide, narrow = (
+        count_flops(model_config_from_hub(tiny("mixtral", sliding_window=window)), 6)
+        for window in (None, 2)
+    )
+    assert wide == narrow
+
+
 def test_the_flops_of_a_dense_model_are_those_worked_out_by_hand() -> None:
     config = ModelConfig(
         n_layers=2,
@@ -97,6 +149,7 @@ def test_the_flops_of_a_dense_model_are_those_worked_out_by_hand() -> None:
     assert flops.weights == 2 * 5 * (2 * layer + 16 * 8)
     assert flops.attention == 2 * 2 * (2 * 5 * 5 * 8)  # layers * (scores, sums) * 2 * L * L * H * d
     assert flops.forward == flops.weights + flops.attention
+    assert flops.rescored == flops.attention / 2
     assert flops.training == 3 * flops.weights + 3.5 * flops.attention
     assert flops.forward_per_token == flops.forward / 5
     assert flops.training_per_token == flops.training / 5

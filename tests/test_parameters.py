@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from hub_cases import CASES, FIRST, name_of, tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from minimoe.measure.parameters import (
     touched_parameters,
 )
 from minimoe.model.attention import KVCache
+from minimoe.zoo.configs import model_config_from_hub
 
 
 def built(
@@ -95,6 +97,89 @@ def test_formula_count_and_measurement_agree_for_odd_models(
     assert touched_parameters(model, tokens).tolist() == [count.touched] * 2
 
 
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_formula_count_and_measurement_agree_for_every_family(
+    case: tuple[str, dict[str, Any]],
+) -> None:
+    family, changes = case
+    config = model_config_from_hub(tiny(family, **changes))
+    model, count = built(config, "segments", torch.float64), count_parameters(config)
+    assert count.total == numel(model)
+    tokens = text(5, config.vocab_size)
+    assert touched_parameters(model, tokens).tolist() == [count.touched] * 5
+
+
+@pytest.mark.parametrize("way", ["loop", "grouped", "padded"])
+@pytest.mark.parametrize("family", ["gpt_oss", "qwen2_moe", "deepseek_v3"])
+def test_every_way_touches_what_the_formula_says_in_a_family(family: str, way: str) -> None:
+    widths = dict(intermediate_size=8, moe_intermediate_size=8)  # "grouped" wants whole 16 bytes
+    config = model_config_from_hub(tiny(family, num_hidden_layers=2, **widths))
+    wanted = count_parameters(config).touched
+    model = built(config, way)
+    assert touched_parameters(model, text(2, config.vocab_size)).tolist() == [wanted] * 2
+
+
+@pytest.mark.parametrize("way", ["naive", "absorbed"])
+def test_both_ways_of_latent_attention_touch_all_of_it(way: str) -> None:
+    config = model_config_from_hub(tiny("deepseek_v2"))
+    config = replace(config, attention=replace(config.attention, way=way))
+    wanted = count_parameters(config).touched
+    assert touched_parameters(built(config), text(3, 13)).tolist() == [wanted] * 3
+
+
+@pytest.mark.parametrize("tie", [False, True], ids=["untied", "tied"])
+def test_of_learned_positions_one_row_is_read_and_all_are_active(tie: bool) -> None:
+    config = model_config_from_hub(tiny("gpt2", tie_word_embeddings=tie))
+    count = count_parameters(config)
+    assert (count.positions, count.position_row) == (24 * 12, 12)
+    without = count.active_without_embeddings - count.positions
+    assert without == count.attention + count.dense + count.norms
+    assert count.active_with_embeddings == count.total
+    model = built(config)
+    with recorded(model) as recorder:
+        model(text(4, 13)[None])
+    assert marks_of(recorder, model.positions).any(1).nonzero().flatten().tolist() == [0, 1, 2, 3]
+
+
+def test_latent_attention_has_the_documented_parameters() -> None:
+    config = model_config_from_hub(
+        tiny(
+            "deepseek_v3",
+            hidden_size=7168,
+            num_attention_heads=128,
+            num_key_value_heads=128,
+            num_hidden_layers=1,
+            q_lora_rank=1536,
+            kv_lora_rank=512,
+            qk_nope_head_dim=128,
+            qk_rope_head_dim=64,
+            v_head_dim=128,
+        )
+    )
+    assert count_parameters(config).attention == 187_105_280
+
+
+@pytest.mark.parametrize("family", FIRST)
+def test_the_biases_and_sinks_that_a_token_uses_are_counted_apart(family: str) -> None:
+    biased = {"attention_bias": True, "mlp_bias": True} if family != "deepseek_v2" else {}
+    config = model_config_from_hub(tiny(family, **biased))
+    model, used = Transformer(config), 0
+    for name, p in model.named_parameters():
+        last = name.split(".")[-1]
+        if last == "sinks" or (last.endswith("bias") and ".experts." not in name):
+            used += 0 if "norm" in name else p.numel()
+        elif name.endswith(("experts.gate_up_bias", "experts.down_bias")):
+            used += p.numel() * config.moe.top_k // config.moe.n_routed_experts
+    assert count_parameters(config).vectors == used
+
+
+def test_idle_experts_are_idle_with_their_biases() -> None:
+    config = model_config_from_hub(tiny("gpt_oss"))
+    count = count_parameters(config)
+    assert count.routed_experts == 3 * 5 * (3 * 16 * 10 + 2 * 10 + 16)
+    assert count.idle_experts * 5 == count.routed_experts * 3
+
+
 def test_a_layer_has_the_documented_parameters() -> None:
     layer = MoEConfig(d_model=128, d_expert=256, n_routed_experts=8, top_k=2)
     attention = replace(preset("moe").attention, d_model=128)
@@ -104,24 +189,28 @@ def test_a_layer_has_the_documented_parameters() -> None:
     assert count.idle_experts == 786_432 * 6 // 8
 
 
-@pytest.mark.parametrize("name", PRESETS)
+MODELS = {name: preset(name) for name in PRESETS} | {
+    family: model_config_from_hub(tiny(family)) for family in FIRST
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("tie", [False, True], ids=["untied", "tied"])
 def test_every_place_has_the_parameters_that_stand_there(name: str, tie: bool) -> None:
-    config = replace(preset(name), tie_embeddings=tie)
-    there = dict.fromkeys(
-        ("embedding", "head", "attention", "router", "routed_experts", "shared_experts", "dense"), 0
-    )
+    config = replace(MODELS[name], tie_embeddings=tie)
+    places = ["embedding", "head", "positions", "attention", "router", "routed_experts"]
+    there = dict.fromkeys([*places, "shared_experts", "dense", "norms"], 0)
     for place, p in Transformer(config).named_parameters():
-        if p.dim() == 1:
-            continue
         parts = place.split(".")
         key = parts[2] if len(parts) > 2 else parts[0]
         if key == "ff":
-            inside = {"router": "router", "experts": "routed_experts", "shared": "shared_experts"}
+            inside = {"router": "router", "experts": "routed_experts"}
+            inside |= {"shared": "shared_experts", "shared_gate": "shared_experts"}
             key = inside.get(parts[3], "dense")
-        there[key] += p.numel()
+        there["norms" if "norm" in place else key] += p.numel()
     count = count_parameters(config)
     assert {key: getattr(count, key) for key in there} == there
+    assert count.total == sum(there.values())
 
 
 @pytest.mark.parametrize("tie", [False, True], ids=["untied", "tied"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimoe import MoEConfig, Routing
-from minimoe.model.routing import capacity, keep_within_capacity, route
+from minimoe.model.routing import Router, capacity, keep_within_capacity, route
 
 LOGS = torch.tensor([[2.0, 1.0, 1.0]]).double().log()
 
@@ -55,6 +55,29 @@ def test_softmax_then_top_k_then_normalize_is_top_k_then_softmax() -> None:
     routing = route(logits, config(n_routed_experts=8, top_k=3))
     other = logits.gather(-1, routing.expert_ids).softmax(-1)
     torch.testing.assert_close(routing.weights, other, rtol=1e-14, atol=1e-14)
+
+
+def test_a_router_bias_is_part_of_the_logits() -> None:
+    router = Router(config(router_bias=True)).double()
+    with torch.no_grad():
+        router.weight.zero_()
+        router.bias.copy_(LOGS[0])
+    routing = router(torch.ones(1, 4).double())
+    assert torch.equal(routing.logits, LOGS)
+    assert close(routing.scores, [1 / 2, 1 / 4, 1 / 4])
+    (gradient,) = torch.autograd.grad(routing.weights[0, 0], router.bias)
+    assert close(gradient, [2 / 9, -2 / 9, 0])  # p (1 - p) with p = 2/3
+    assert Router(config()).bias is None
+
+
+@pytest.mark.parametrize("score", ["softmax", "sigmoid"])
+def test_one_normalized_weight_is_exactly_one_and_teaches_the_router_nothing(score: str) -> None:
+    constant = config(n_routed_experts=8, top_k=1, allow_constant_weight=True, score_function=score)
+    logits = random_logits(50, 8).requires_grad_()
+    weights = route(logits, constant).weights
+    assert torch.equal(weights, torch.ones_like(weights))
+    (gradient,) = torch.autograd.grad(weights.sum(), logits)
+    assert gradient.abs().max() < 1e-15
 
 
 def test_equal_scores_go_to_the_lower_expert_number() -> None:

@@ -110,12 +110,17 @@ def test_a_router_loss_is_the_mean_over_layers_and_zero_for_a_dense_model() -> N
     assert mean_over_layers(load_balancing_loss, (), like).item() == 0
 
 
-def test_weight_decay_pulls_on_matrices_and_not_on_vectors() -> None:
-    groups = start(model_config(), training(weight_decay=0.3)).optimizer.param_groups
-    decay = {p.dim(): group["weight_decay"] for group in groups for p in group["params"]}
-    assert decay == {1: 0.0, 2: 0.3, 3: 0.3}
-    n_parameters = len(list(start(model_config(), training()).model.parameters()))
-    assert sum(len(group["params"]) for group in groups) == n_parameters
+def test_weight_decay_pulls_on_matrices_and_not_on_gains_biases_or_sinks() -> None:
+    config = model_config(biased_experts=True, router_bias=True)
+    config = replace(config, attention=replace(config.attention, sinks=True, qkv_bias=True))
+    run = start(config, training(weight_decay=0.3))
+    names = {id(parameter): name for name, parameter in run.model.named_parameters()}
+    groups = run.optimizer.param_groups
+    decay = {names[id(p)]: group["weight_decay"] for group in groups for p in group["params"]}
+    assert decay.keys() == set(names.values())
+    free = {name for name in decay if name.endswith(("norm.weight", "bias", "sinks"))}
+    assert {"blocks.0.ff.experts.down_bias", "blocks.1.attention.sinks", "norm.weight"} < free
+    assert {name: 0.0 if name in free else 0.3 for name in decay} == decay
 
 
 def test_a_run_starts_from_the_weights_of_its_seed_in_its_dtype() -> None:

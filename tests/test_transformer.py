@@ -1,19 +1,101 @@
 """The whole model equals its reference, reads with a cache what it reads without, and writes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 
-from minimoe import InputError, Transformer, generate
-from minimoe.config import PRESETS, ModelConfig, preset
+from minimoe import (
+    AttentionConfig,
+    InputError,
+    LatentAttentionConfig,
+    ModelConfig,
+    MoEConfig,
+    RopeConfig,
+    Transformer,
+    generate,
+)
+from minimoe.config import PRESETS, preset
 from minimoe.model.attention import KVCache
 from minimoe.model.reference import reference_transformer
 from minimoe.model.transformer import next_token_probabilities
 
 
+def gpt2() -> ModelConfig:
+    """LayerNorm, biases everywhere, learned positions, GELU, tied embeddings."""
+    attention = AttentionConfig(
+        d_model=12, n_heads=3, n_kv_heads=3, d_head=4, rope=None, qkv_bias=True, o_bias=True
+    )
+    return ModelConfig(
+        n_layers=2, attention=attention, d_ff=10, ff="gelu", ff_bias=True, vocab_size=40,
+        max_length=12, learned_positions=True, tie_embeddings=True, norm="layer", norm_eps=0.01,
+    )  # fmt: skip
+
+
+def gpt_oss() -> ModelConfig:
+    """Sinks, a window in every other layer, yarn, biased clamped experts, a router bias."""
+    rope = RopeConfig(scaling="yarn", factor=4.0, original_length=4, truncate=False)
+    attention = AttentionConfig(
+        d_model=12, n_heads=4, n_kv_heads=2, d_head=4, rope=rope, qkv_bias=True, o_bias=True,
+        sinks=True, sliding_window=3,
+    )  # fmt: skip
+    layer = MoEConfig(
+        d_model=12, d_expert=5, n_routed_experts=6, top_k=2, router_bias=True,
+        activation="clamped_swiglu", activation_limit=0.5, biased_experts=True,
+    )  # fmt: skip
+    return ModelConfig(
+        n_layers=4, attention=attention, moe=layer, sliding_layers=(0, 2), vocab_size=40
+    )
+
+
+def deepseek() -> ModelConfig:
+    """Latent attention, group-limited routing with a selection bias, a dense layer in between."""
+    rope = RopeConfig(
+        interleaved=True, scaling="yarn", factor=4.0, original_length=4, mscale=1.0,
+        mscale_all_dim=0.7,
+    )  # fmt: skip
+    attention = LatentAttentionConfig(
+        d_model=12, n_heads=3, kv_rank=7, q_rank=5, d_nope=6, d_rope=4, d_value=5, rope=rope
+    )
+    layer = MoEConfig(
+        d_model=12, d_expert=5, n_routed_experts=8, top_k=3, n_shared_experts=2,
+        score_function="sigmoid", route_scale=2.5, use_expert_bias=True, n_expert_groups=4,
+        n_limited_groups=2, n_group_scores=2,
+    )  # fmt: skip
+    return ModelConfig(
+        n_layers=3, attention=attention, d_ff=10, moe=layer, dense_layers=(1,), vocab_size=40
+    )
+
+
+def qwen2_moe() -> ModelConfig:
+    """A gated shared expert of its own width, biased queries, keys and values."""
+    attention = AttentionConfig(d_model=12, n_heads=4, n_kv_heads=4, d_head=4, qkv_bias=True)
+    layer = MoEConfig(
+        d_model=12, d_expert=5, n_routed_experts=6, top_k=2, n_shared_experts=1, d_shared=9,
+        gate_shared=True, normalize_weights=False,
+    )  # fmt: skip
+    return ModelConfig(n_layers=2, attention=attention, moe=layer, vocab_size=40)
+
+
+def plain_latent() -> ModelConfig:
+    """DeepSeek-V2-Lite's attention: queries straight from the input; biased dense SwiGLU."""
+    attention = LatentAttentionConfig(
+        d_model=12, n_heads=2, kv_rank=6, d_nope=4, d_rope=2, d_value=4, bias=True
+    )
+    return ModelConfig(n_layers=2, attention=attention, d_ff=10, ff_bias=True, vocab_size=40)
+
+
+LIKE: dict[str, Callable[[], ModelConfig]] = {
+    f"{config.__name__} like": config
+    for config in (gpt2, gpt_oss, deepseek, qwen2_moe, plain_latent)
+}
+
+
 def small(name: str, **changes: object) -> ModelConfig:
-    """A preset with small widths: what is not a size stays as it is."""
+    """A preset with small widths: what is not a size stays as it is. Or a small real model."""
+    if name in LIKE:
+        return replace(LIKE[name](), **changes)
     config = preset(name)
     attention = replace(config.attention, d_model=12, d_head=4)
     layer = config.moe and replace(config.moe, d_model=12, d_expert=5)
@@ -22,12 +104,15 @@ def small(name: str, **changes: object) -> ModelConfig:
 
 
 def model(name: str, **changes: object) -> Transformer:
-    """A small float64 model with weights large enough that every part matters."""
+    """A small float64 model with numbers large enough that every part matters."""
     built = Transformer(small(name, **changes), seed=3).double()
+    generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
-        for parameter in built.parameters():
-            if parameter.dim() > 1 and parameter.std() < 0.03:  # router and head
-                parameter.mul_(50)
+        for path, tensor in (*built.named_parameters(), *built.named_buffers()):
+            if tensor.dim() == 1 or path.endswith("bias"):  # gains of about 1, the others of 0
+                tensor += torch.randn(tensor.shape, generator=generator) / 2
+            elif tensor.std() < 0.03:  # router, shared gate, positions and head
+                tensor.mul_(50)
     return built
 
 
@@ -35,16 +120,17 @@ def text(n_sequences: int, length: int) -> torch.Tensor:
     return torch.randint(0, 40, (n_sequences, length), generator=torch.Generator().manual_seed(4))
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [*PRESETS, *LIKE])
 @pytest.mark.parametrize("tie", [False, True])
 def test_the_model_equals_the_reference(name: str, tie: bool) -> None:
-    built, tokens = model(name, n_layers=2, tie_embeddings=tie), text(2, 5)
+    changes = {"n_layers": 2} if name in PRESETS else {}
+    built, tokens = model(name, tie_embeddings=tie, **changes), text(2, 5)
     logits, _ = built(tokens)
     wanted = torch.stack([reference_transformer(built, sequence) for sequence in tokens])
     torch.testing.assert_close(logits, wanted, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [*PRESETS, *LIKE])
 @pytest.mark.parametrize("pieces", [[12], [1] * 12, [5, 1, 1, 3, 2]])
 def test_reading_with_a_cache_equals_the_full_forward(name: str, pieces: list[int]) -> None:
     built, tokens = model(name), text(2, 12)
@@ -92,6 +178,25 @@ def test_there_is_one_routing_for_each_moe_layer() -> None:
     assert model("dense")(text(1, 3))[1] == ()
 
 
+def test_a_block_holds_what_its_configuration_asks_for() -> None:
+    def parts(name: str, layer: int) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for path, _ in model(name).blocks[layer].named_parameters():
+            part, _, rest = path.partition(".")
+            found.setdefault(part, set()).add(rest)
+        return found
+
+    gelu = {"up", "up_bias", "down", "down_bias"}
+    swiglu = {"gate_up", "down"}
+    assert parts("gpt2 like", 0)["ff"] == gelu
+    assert parts("gpt2 like", 0)["ff_norm"] == {"weight", "bias"}
+    assert parts("dense", 0)["ff"] == swiglu
+    assert parts("dense", 0)["ff_norm"] == {"weight"}
+    assert parts("plain_latent like", 0)["ff"] == swiglu | {"gate_up_bias", "down_bias"}
+    assert parts("deepseek like", 1)["ff"] == swiglu  # the dense layer between two others
+    assert "router.weight" in parts("deepseek like", 0)["ff"] & parts("deepseek like", 2)["ff"]
+
+
 def test_the_seed_decides_the_weights_and_nothing_else_does() -> None:
     torch.manual_seed(1)
     one = Transformer(small("moe"), seed=5).state_dict()
@@ -109,6 +214,45 @@ def test_more_positions_than_there_is_room_for_are_refused() -> None:
     cache = KVCache(built.config, 1, 4, like=built.embedding)
     with pytest.raises(InputError, match="5 positions exceed the 4"):
         built(text(1, 5), cache)
+
+
+def test_a_model_with_learned_positions_reads_no_further_than_they_go() -> None:
+    built = model("gpt2 like", max_length=8)
+    cache = KVCache(built.config, 1, 20, like=built.embedding)
+    built(text(1, 8), cache)
+    with pytest.raises(InputError, match="9 positions exceed the 8"):
+        built(text(1, 1), cache)
+
+
+@pytest.mark.parametrize("wrong", [-1, 40])
+def test_a_token_outside_the_vocabulary_is_refused_with_both_numbers(wrong: int) -> None:
+    tokens = text(2, 5)
+    tokens[1, 3] = wrong
+    with pytest.raises(InputError) as refusal:
+        model("dense")(tokens)
+    assert str(refusal.value) == f"a token must lie in [0, vocab_size - 1=39], got {wrong}"
+
+
+def test_no_tokens_have_no_logits() -> None:
+    assert model("gpt2 like")(text(2, 0))[0].shape == (2, 0, 40)
+
+
+@pytest.mark.parametrize("name", LIKE)
+def test_gains_start_at_one_biases_and_sinks_at_zero_and_matrices_at_random(name: str) -> None:
+    for path, parameter in Transformer(small(name)).named_parameters():
+        if path.endswith(("bias", "sinks")):
+            assert not parameter.any(), path
+        elif parameter.dim() == 1:
+            assert path.endswith("norm.weight") and (parameter == 1).all(), path
+        else:
+            assert len(parameter.unique()) == parameter.numel(), path
+
+
+@pytest.mark.parametrize("name", ["positions", "shared_gate"])
+def test_positions_and_the_shared_gate_start_small(name: str) -> None:
+    config = small("gpt2 like" if name == "positions" else "qwen2_moe like", n_layers=9)
+    of_that_name = [p for n, p in Transformer(config).named_parameters() if n.endswith(name)]
+    assert 0.015 < torch.cat([p.flatten() for p in of_that_name]).std() < 0.025
 
 
 def probabilities(**how: float) -> list[float]:

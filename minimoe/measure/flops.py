@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from minimoe.config import InputError, ModelConfig
+from minimoe.config import AttentionConfig, InputError, LatentAttentionConfig, ModelConfig
 from minimoe.measure.parameters import count_parameters
 from minimoe.model.transformer import Transformer
 
@@ -21,13 +21,15 @@ class FlopCount:
 
     Attributes:
         weights: products with weights, router and head included.
-        attention: scores and weighted sums over all L * L pairs of positions: the causal mask is
-            not discounted, as is usual, though a kernel may skip what it hides.
+        attention: scores and weighted sums over all L * L pairs of positions: what the causal mask
+            or a sliding window hides is not discounted, as is usual, though a kernel may skip it.
+        rescored: scores that the backward pass computes once more instead of keeping them.
         length: positions of the sequence (L).
     """
 
     weights: int
     attention: int
+    rescored: int
     length: int
 
     @property
@@ -39,10 +41,10 @@ class FlopCount:
     def training(self) -> int:
         """FLOPs of forward and backward.
 
-        Backward costs twice the forward for weights; for attention 2.5 times, because the scores
-        are computed once more instead of being kept.
+        Backward costs twice the forward, and computes the scores of plain attention again, which
+        makes it 2.5 times the forward there.
         """
-        return 3 * self.weights + self.attention + self.attention * 5 // 2
+        return 3 * (self.weights + self.attention) + self.rescored
 
     @property
     def forward_per_token(self) -> float:
@@ -56,11 +58,14 @@ class FlopCount:
 
 
 def count_flops(config: ModelConfig, length: int) -> FlopCount:
-    """Count FLOPs by formula, dropless.
+    """Count FLOPs by formula, dropless, for a text read at once, without a cache.
 
     Returns:
         FLOPs of a sequence. Weights cost 2 FLOPs for each active parameter that is in a matrix:
-        without the input embedding (a look-up) and the norms.
+        without the input embeddings (look-ups), the norms and the biases. In latent attention the
+        absorbed way multiplies with the same weights as the naive one, and attends over wider
+        vectors: for DeepSeek-V3 2 * (576 + 512) FLOPs a pair of positions and head, against
+        2 * (192 + 128).
 
     Raises:
         InputError: length is below 1.
@@ -68,14 +73,30 @@ def count_flops(config: ModelConfig, length: int) -> FlopCount:
     if length < 1:
         raise InputError(f"length must be at least 1 position, got {length}")
     count = count_parameters(config)
-    head = count.embedding if config.tie_embeddings else 0
-    matrices = count.active_without_embeddings - count.norms + count.head + head
-    heads = config.attention.n_heads * config.attention.d_head
+    matrices = count.active_without_embeddings - count.norms - count.positions - count.vectors
+    head = count.embedding if config.tie_embeddings else count.head
+    scores, sums = _per_pair(config.attention)
+    sinks = isinstance(config.attention, AttentionConfig) and config.attention.sinks
+    n_pairs = config.n_layers * config.attention.n_heads * length * (length + sinks)
     return FlopCount(
-        weights=2 * matrices * length,
-        attention=4 * config.n_layers * heads * length * length,
+        weights=2 * (matrices + head) * length,
+        attention=2 * (scores + sums) * n_pairs,
+        rescored=2 * scores * n_pairs if scores == sums and not sinks else 0,
         length=length,
     )
+
+
+def _per_pair(config: AttentionConfig | LatentAttentionConfig) -> tuple[int, int]:
+    """Widths of the vectors that scores compare, and that the weighted sums add, for one head.
+
+    Where they differ, or sinks take part (as one more position), torch has no kernel that
+    computes the scores anew in backward: it keeps them.
+    """
+    if isinstance(config, AttentionConfig):
+        return config.d_head, config.d_head
+    if config.way == "absorbed":
+        return config.kv_rank + config.d_rope, config.kv_rank
+    return config.d_nope + config.d_rope, config.d_value
 
 
 def _attention_forward(q: Any, k: Any, v: Any, *args: Any, **kwargs: Any) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from minimoe.config import AttentionConfig, ModelConfig, MoEConfig
+from minimoe.config import AttentionConfig, LatentAttentionConfig, ModelConfig, MoEConfig
 from minimoe.model.attention import KVCache
 from minimoe.model.transformer import Transformer
 
@@ -23,13 +23,19 @@ class ParameterCount:
     Attributes:
         embedding: the input embedding; it is also the output head if they are tied.
         head: the output head; 0 if tied.
-        attention, router, routed_experts, shared_experts, dense, norms: summed over all layers.
+        positions: the learned embedding of positions; 0 with rotary positions.
+        attention, router, routed_experts, shared_experts, dense: summed over all layers, biases
+            and sinks included; the shared experts' gate stands with them.
+        norms: all norms, those of queries, keys and latents too.
         idle_experts: routed experts' parameters that one token does not use, (E - K) of E.
-        embedding_row: the row of an untied embedding that one token reads.
+        embedding_row, position_row: the row of an untied embedding, and of the learned positions,
+            that one token reads.
+        vectors: of the active parameters, biases and sinks: added, not multiplied.
     """
 
     embedding: int
     head: int
+    positions: int
     attention: int
     router: int
     routed_experts: int
@@ -38,12 +44,14 @@ class ParameterCount:
     norms: int
     idle_experts: int
     embedding_row: int
+    position_row: int
+    vectors: int
 
     @property
     def total(self) -> int:
         """All parameters; equals the sum of `numel` over the built model's parameters."""
         ff = self.router + self.routed_experts + self.shared_experts + self.dense
-        return self.embedding + self.head + self.attention + ff + self.norms
+        return self.embedding + self.head + self.positions + self.attention + ff + self.norms
 
     @property
     def active_with_embeddings(self) -> int:
@@ -57,13 +65,27 @@ class ParameterCount:
 
     @property
     def active_without_embeddings(self) -> int:
-        """Active parameters of the blocks and norms alone."""
+        """Active parameters of the blocks, norms and learned positions alone."""
         return self.active_with_embeddings - self.embedding - self.head
 
     @property
     def touched(self) -> int:
         """Distinct weights that computing one token reads: of an untied embedding, one row."""
-        return self.active_without_input_embedding + self.embedding_row
+        rows = self.embedding_row + self.position_row
+        return self.active_without_input_embedding - self.positions + rows
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Parameters of one part of one layer."""
+
+    matrices: int = 0
+    vectors: int = 0
+    norms: int = 0
+
+    @property
+    def weights(self) -> int:
+        return self.matrices + self.vectors
 
 
 def count_parameters(config: ModelConfig) -> ParameterCount:
@@ -72,40 +94,83 @@ def count_parameters(config: ModelConfig) -> ParameterCount:
     Returns:
         Parameters by place. A layer of 8 experts with d_model=128, d_expert=256 and top_k=2 has
         8 * 3 * 128 * 256 = 786,432 routed parameters, of which 6/8 are idle, and a router of 1,024.
+        With DeepSeek-V3's latent attention a layer's attention has 187,105,280 parameters.
     """
     d_model, moe = config.d_model, config.moe
-    n_moe, n_dense = config.n_moe_layers, config.n_layers - config.n_moe_layers
-    routed, shared, router, idle = (0, 0, 0, 0) if moe is None else _moe_layer(moe)
+    n_layers, n_moe = config.n_layers, config.n_moe_layers
+    n_dense = n_layers - n_moe
+    attention = _attention(config.attention)
+    dense = _dense(config)
+    router, expert, shared = (_Part(),) * 3 if moe is None else _moe_parts(moe)
+    n_experts, top_k = (0, 0) if moe is None else (moe.n_routed_experts, moe.top_k)
+    norm = d_model if config.norm == "rms" else 2 * d_model
     embedding = config.vocab_size * d_model
-    qk_norms = 2 * config.attention.d_head if config.attention.qk_norm == "head" else 0
+    vectors = attention.vectors * n_layers + dense.vectors * n_dense
+    vectors += (router.vectors + shared.vectors + top_k * expert.vectors) * n_moe
     return ParameterCount(
         embedding=embedding,
         head=0 if config.tie_embeddings else embedding,
-        attention=config.n_layers * _attention_layer(config.attention),
-        router=n_moe * router,
-        routed_experts=n_moe * routed,
-        shared_experts=n_moe * shared,
-        dense=n_dense * 3 * d_model * (config.d_ff or 0),
-        norms=config.n_layers * (2 * d_model + qk_norms) + d_model,
-        idle_experts=n_moe * idle,
+        positions=config.max_length * d_model if config.learned_positions else 0,
+        attention=n_layers * attention.weights,
+        router=n_moe * router.weights,
+        routed_experts=n_moe * n_experts * expert.weights,
+        shared_experts=n_moe * shared.weights,
+        dense=n_dense * dense.weights,
+        norms=n_layers * (2 * norm + attention.norms) + norm,
+        idle_experts=n_moe * (n_experts - top_k) * expert.weights,
         embedding_row=0 if config.tie_embeddings else d_model,
+        position_row=d_model if config.learned_positions else 0,
+        vectors=vectors,
     )
 
 
-def _attention_layer(config: AttentionConfig) -> int:
+def _attention(config: AttentionConfig | LatentAttentionConfig) -> _Part:
     """Queries and output have H * d_head columns each, keys and values n_kv_heads * d_head."""
-    return 2 * config.d_model * config.d_head * (config.n_heads + config.n_kv_heads)
+    if isinstance(config, LatentAttentionConfig):
+        return _latent(config)
+    width, kv_width = config.n_heads * config.d_head, config.n_kv_heads * config.d_head
+    vectors = config.qkv_bias * (width + 2 * kv_width) + config.o_bias * config.d_model
+    return _Part(
+        matrices=2 * config.d_model * (width + kv_width),
+        vectors=vectors + config.sinks * config.n_heads,
+        norms={"none": 0, "head": 2 * config.d_head, "all_heads": width + kv_width}[config.qk_norm],
+    )
 
 
-def _moe_layer(config: MoEConfig) -> tuple[int, int, int, int]:
-    """Routed, shared, router and idle parameters of one layer."""
-    expert = 3 * config.d_model * config.d_expert
-    idle = config.n_routed_experts - config.top_k
+def _latent(config: LatentAttentionConfig) -> _Part:
+    """Down to the latents of queries and of keys and values, up to all heads, and back."""
+    q_width = config.n_heads * (config.d_nope + config.d_rope)
+    kv_width = config.n_heads * (config.d_nope + config.d_value)
+    kept, q_rank = config.kv_rank + config.d_rope, config.q_rank or 0
+    queries = q_rank * (config.d_model + q_width) if q_rank else config.d_model * q_width
+    keys_and_values = config.d_model * kept + config.kv_rank * kv_width
+    return _Part(
+        matrices=queries + keys_and_values + config.d_model * config.n_heads * config.d_value,
+        vectors=config.bias * (q_rank + kept + config.d_model),
+        norms=q_rank + config.kv_rank,
+    )
+
+
+def _gated(d_model: int, width: int, bias: bool = False) -> _Part:
+    """Gate, up and down."""
+    return _Part(3 * d_model * width, bias * (2 * width + d_model))
+
+
+def _dense(config: ModelConfig) -> _Part:
+    d_model, d_ff = config.d_model, config.d_ff or 0
+    if config.ff == "swiglu":
+        return _gated(d_model, d_ff, config.ff_bias)
+    return _Part(2 * d_model * d_ff, config.ff_bias * (d_ff + d_model))
+
+
+def _moe_parts(config: MoEConfig) -> tuple[_Part, _Part, _Part]:
+    """The router, one routed expert, and the shared experts with their gate."""
+    n_experts, d_model = config.n_routed_experts, config.d_model
+    shared = _gated(d_model, config.shared_width)
     return (
-        config.n_routed_experts * expert,
-        config.n_shared_experts * expert,
-        config.n_routed_experts * config.d_model,
-        idle * expert,
+        _Part(n_experts * d_model, config.router_bias * n_experts),
+        _gated(d_model, config.d_expert, config.biased_experts),
+        replace(shared, matrices=shared.matrices + config.gate_shared * d_model),
     )
 
 

@@ -21,6 +21,13 @@ class DispatchPlan:
     slots: Int[Tensor, "N"]
     tokens_per_expert: Int[Tensor, "E"]
 
+    @property
+    def expert_of_slot(self) -> Int[Tensor, "N"]:
+        """The expert of each kept assignment, in the plan's order; counts (1, 2) give (0, 1, 1)."""
+        counts = self.tokens_per_expert
+        experts = torch.arange(len(counts), device=counts.device)
+        return experts.repeat_interleave(counts, output_size=len(self.slots))
+
 
 def plan_dispatch(routing: Routing) -> DispatchPlan:
     """Sort the kept assignments by expert.

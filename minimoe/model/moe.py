@@ -1,10 +1,11 @@
 """What does a Mixture-of-Experts layer do? Route, dispatch, compute, combine, add the shared."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from minimoe.config import MoEConfig
-from minimoe.model.experts import Experts, SwiGLU
+from minimoe.model.experts import Experts, SwiGLU, parameter_if
 from minimoe.model.init import initialize_
 from minimoe.model.routing import Router, Routing
 
@@ -13,7 +14,8 @@ class MoE(nn.Module):
     """A Mixture-of-Experts layer that returns what it decided.
 
     y = sum over the K chosen experts of weight * expert(x), plus the shared experts
-    (arXiv 2401.06066, equations 3 to 5; the residual connection is the block's).
+    (arXiv 2401.06066, equations 3 to 5; the residual connection is the block's). The shared experts
+    are a plain SwiGLU without biases, whatever the routed ones are.
 
     Args:
         config: sizes and rules.
@@ -25,8 +27,9 @@ class MoE(nn.Module):
         self.config = config
         self.router = Router(config)
         self.experts = Experts(config)
-        n_shared = config.n_shared_experts
-        self.shared = SwiGLU(config.d_model, n_shared * config.d_expert) if n_shared else None
+        width = config.shared_width
+        self.shared = SwiGLU(config.d_model, width) if width else None
+        self.shared_gate = parameter_if(config.gate_shared, 1, config.d_model)
         initialize_(self, seed)
 
     def forward(self, x: Float[Tensor, "T D"]) -> tuple[Float[Tensor, "T D"], Routing]:
@@ -39,4 +42,9 @@ class MoE(nn.Module):
         """
         routing = self.router(x)
         y = self.experts(x, routing)
-        return (y if self.shared is None else y + self.shared(x)), routing
+        if self.shared is None:
+            return y, routing
+        shared = self.shared(x)
+        if self.shared_gate is not None:
+            shared = torch.sigmoid(nn.functional.linear(x, self.shared_gate)) * shared
+        return y + shared, routing

@@ -9,19 +9,48 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from minimoe.config import MoEConfig
-from minimoe.model.attention import Attention
-from minimoe.model.experts import SwiGLU
+from minimoe.config import MoEConfig, RopeConfig
+from minimoe.model.attention import Attention, LatentAttention
+from minimoe.model.experts import Experts, GeluMLP, SwiGLU
 from minimoe.model.moe import MoE
 from minimoe.model.transformer import Transformer
 
 
-def reference_swiglu(
-    x: Float[Tensor, "D"], gate_up: Float[Tensor, "F2 D"], down: Float[Tensor, "D F"]
-) -> Float[Tensor, "D"]:
-    """down @ (silu(gate @ x) * (up @ x)) with silu(z) = z / (1 + exp(-z))."""
-    gate, up = gate_up[: len(gate_up) // 2] @ x, gate_up[len(gate_up) // 2 :] @ x
-    return down @ (gate / (1 + torch.exp(-gate)) * up)
+def reference_affine(
+    x: Float[Tensor, "n"], weight: Float[Tensor, "m n"], bias: Float[Tensor, "m"] | None
+) -> Float[Tensor, "m"]:
+    """weight @ x, plus the bias if there is one."""
+    return weight @ x if bias is None else weight @ x + bias
+
+
+def reference_swiglu(layer: SwiGLU, x: Float[Tensor, "D"]) -> Float[Tensor, "D"]:
+    """down @ (silu(gate @ x) * (up @ x)) with silu(z) = z / (1 + exp(-z)), biases after both."""
+    gate, up = reference_affine(x, layer.gate_up, layer.gate_up_bias).chunk(2)
+    inner = gate / (1 + torch.exp(-gate)) * up
+    return reference_affine(inner, layer.down, layer.down_bias)
+
+
+def reference_gelu_mlp(layer: GeluMLP, x: Float[Tensor, "D"]) -> Float[Tensor, "D"]:
+    """down @ gelu(up @ x), gelu(z) = z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 z^3)))."""
+    z = reference_affine(x, layer.up, layer.up_bias)
+    inner = z / 2 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
+    return reference_affine(inner, layer.down, layer.down_bias)
+
+
+def reference_expert(experts: Experts, e: int, x: Float[Tensor, "D"]) -> Float[Tensor, "D"]:
+    """Expert e on one token: SwiGLU, or gpt-oss's (up + 1) * gate / (1 + exp(-alpha * gate))."""
+    config = experts.config
+    in_bias = None if experts.gate_up_bias is None else experts.gate_up_bias[e]
+    out_bias = None if experts.down_bias is None else experts.down_bias[e]
+    gate, up = reference_affine(x, experts.gate_up[e], in_bias).chunk(2)
+    if config.activation == "clamped_swiglu":
+        limit = config.activation_limit
+        gate = torch.where(gate > limit, limit, gate)
+        up = torch.where(up > limit, limit, torch.where(up < -limit, -limit, up))
+        inner = (up + 1) * gate / (1 + torch.exp(-config.activation_alpha * gate))
+    else:
+        inner = gate / (1 + torch.exp(-gate)) * up
+    return reference_affine(inner, experts.down[e], out_bias)
 
 
 def reference_scores(logits: Float[Tensor, "E"], config: MoEConfig) -> Float[Tensor, "E"]:
@@ -61,7 +90,8 @@ def reference_moe(
     outputs: list[Tensor] = []
     received: list[list[int]] = []
     for token in x:
-        scores = reference_scores(layer.router.weight @ token, config)
+        logits = reference_affine(token, layer.router.weight, layer.router.bias)
+        scores = reference_scores(logits, config)
         bias = layer.router.expert_bias
         chosen = reference_choice((scores if bias is None else scores + bias).tolist(), config)
         total = sum(scores[e] for e in chosen) if config.normalize_weights else 1.0
@@ -72,24 +102,70 @@ def reference_moe(
                 room[e] -= 1
                 received[-1].append(e)
                 weight = config.route_scale * scores[e] / total
-                y = y + weight * reference_swiglu(token, experts.gate_up[e], experts.down[e])
+                y = y + weight * reference_expert(experts, e, token)
         if layer.shared is not None:
-            y = y + reference_swiglu(token, layer.shared.gate_up, layer.shared.down)
+            shared = reference_swiglu(layer.shared, token)
+            if layer.shared_gate is not None:
+                shared = shared / (1 + torch.exp(-(layer.shared_gate[0] @ token)))
+            y = y + shared
         outputs.append(y)
     return (torch.stack(outputs) if outputs else x), received
 
 
+def reference_frequency(i: int, width: int, rope: RopeConfig) -> float:
+    """Radians that pair i of width / 2 turns from one position to the next."""
+    trained = rope.base ** (-2 * i / width)
+    stretched = trained / rope.factor
+    if rope.scaling == "none":
+        return trained
+    if rope.scaling == "linear":
+        return stretched
+    assert rope.original_length is not None
+    length = rope.original_length
+    if rope.scaling == "llama3":
+        turns = length / (2 * math.pi / trained)
+        if turns > rope.high_freq_factor:
+            return trained
+        if turns < rope.low_freq_factor:
+            return stretched
+        share = (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
+        return share * trained + (1 - share) * stretched
+    first = width / 2 * math.log(length / (2 * math.pi * rope.beta_fast), rope.base)
+    last = width / 2 * math.log(length / (2 * math.pi * rope.beta_slow), rope.base)
+    if rope.truncate:
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(0, first), min(last, width - 1)
+    last += 0.001 if first == last else 0
+    share = min(max((i - first) / (last - first), 0), 1)
+    return share * stretched + (1 - share) * trained
+
+
+def reference_attention_factor(rope: RopeConfig) -> float:
+    """What YaRN multiplies cosine and sine by (arXiv 2309.00071; mscale as in DeepSeek)."""
+    if rope.scaling != "yarn":
+        return 1.0
+    if rope.attention_factor is not None:
+        return rope.attention_factor
+    if rope.mscale and rope.mscale_all_dim:
+        above, below = (
+            0.1 * m * math.log(rope.factor) + 1 for m in (rope.mscale, rope.mscale_all_dim)
+        )
+        return above / below
+    return 0.1 * math.log(rope.factor) + 1
+
+
 def reference_rotate(
-    head: Float[Tensor, "d"], position: int, rope_base: float
+    head: Float[Tensor, "d"], position: int, rope: RopeConfig
 ) -> Float[Tensor, "d"]:
-    """Turn each pair (i, i + d/2) by the angle position * rope_base^(-2i/d), as a 2x2 rotation."""
-    half = len(head) // 2
+    """Turn each pair by position * its frequency, as a 2x2 rotation times the attention factor."""
+    half, factor = len(head) // 2, reference_attention_factor(rope)
     turned = [torch.zeros(())] * len(head)
     for i in range(half):
-        angle = position * rope_base ** (-2 * i / len(head))
-        a, b = head[i], head[i + half]
-        turned[i] = a * math.cos(angle) - b * math.sin(angle)
-        turned[i + half] = a * math.sin(angle) + b * math.cos(angle)
+        first, second = (2 * i, 2 * i + 1) if rope.interleaved else (i, i + half)
+        angle = position * reference_frequency(i, len(head), rope)
+        a, b = head[first], head[second]
+        turned[first] = factor * (a * math.cos(angle) - b * math.sin(angle))
+        turned[second] = factor * (a * math.sin(angle) + b * math.cos(angle))
     return torch.stack(turned)
 
 
@@ -100,50 +176,152 @@ def reference_norm(
     return x / torch.sqrt((x * x).mean() + eps) * gain
 
 
+def reference_layer_norm(
+    x: Float[Tensor, "D"], gain: Float[Tensor, "D"], bias: Float[Tensor, "D"], eps: float
+) -> Float[Tensor, "D"]:
+    """LayerNorm: RMSNorm of what differs from the mean, plus a bias."""
+    return reference_norm(x - x.mean(), gain, eps) + bias
+
+
+def reference_head(
+    layer: Attention, name: str, token: Float[Tensor, "D"], h: int, position: int, norm_eps: float
+) -> Float[Tensor, "d"]:
+    """A token's query, key or value (name "q", "k" or "v") in head h."""
+    config, norm = layer.config, getattr(layer, f"{name}_norm", None)
+    own = slice(h * config.d_head, (h + 1) * config.d_head)
+    vectors = _plus(getattr(layer, name) @ token, getattr(layer, f"{name}_bias"))
+    if norm is not None and config.qk_norm == "all_heads":
+        vectors = reference_norm(vectors, norm.weight, norm_eps)
+    head = vectors[own]
+    if norm is not None and config.qk_norm == "head":
+        head = reference_norm(head, norm.weight, norm_eps)
+    if config.clip_qkv is not None:
+        head = head.clip(-config.clip_qkv, config.clip_qkv)
+    if name == "v" or config.rope is None:
+        return head
+    return reference_rotate(head, position, config.rope)
+
+
 def reference_attention(
     layer: Attention, x: Float[Tensor, "L D"], norm_eps: float = 1e-6
 ) -> Float[Tensor, "L D"]:
     """Causal attention, query after query and head after head."""
     config = layer.config
+    keys, values = (
+        [
+            [reference_head(layer, name, token, g, j, norm_eps) for j, token in enumerate(x)]
+            for g in range(config.n_kv_heads)
+        ]
+        for name in ("k", "v")
+    )
+    rows = []
+    for i, token in enumerate(x):
+        seen = [j for j in range(i + 1) if layer.window is None or i - j < layer.window]
+        heads = []
+        for h in range(config.n_heads):
+            g = h // (config.n_heads // config.n_kv_heads)
+            q = reference_head(layer, "q", token, h, i, norm_eps)
+            powers = [torch.exp(q @ keys[g][j] / math.sqrt(config.d_head)) for j in seen]
+            total = sum(powers) + (0 if layer.sinks is None else torch.exp(layer.sinks[h]))
+            heads.append(_weighted_sum(powers, [values[g][j] for j in seen]) / total)
+        rows.append(_plus(layer.o @ torch.cat(heads), layer.o_bias))
+    return torch.stack(rows)
 
-    def head(
-        weight: Tensor, norm: nn.RMSNorm | None, token: Tensor, h: int, position: int
-    ) -> Tensor:
-        vector = weight[h * config.d_head : (h + 1) * config.d_head] @ token
-        if norm is not None:
-            vector = reference_norm(vector, norm.weight, norm_eps)
-        return reference_rotate(vector, position, config.rope.base)
 
+def reference_latent_query(
+    layer: LatentAttention, token: Float[Tensor, "D"], h: int, position: int
+) -> Float[Tensor, "d"]:
+    """Head h's query: the part without position, then the rotated part."""
+    config = layer.config
+    width = config.d_nope + config.d_rope
+    if layer.q is not None:
+        queries = layer.q @ token
+    else:
+        assert layer.q_down is not None and layer.q_norm is not None and layer.q_up is not None
+        down = _plus(layer.q_down @ token, layer.q_down_bias)
+        queries = layer.q_up @ reference_norm(down, layer.q_norm.weight, config.norm_eps)
+    own = queries[h * width : (h + 1) * width]
+    rotary = reference_rotate(own[config.d_nope :], position, config.rope)
+    return torch.cat((own[: config.d_nope], rotary))
+
+
+def reference_latent_key_value(
+    layer: LatentAttention, token: Float[Tensor, "D"], h: int, position: int
+) -> tuple[Float[Tensor, "d"], Float[Tensor, "dv"]]:
+    """Head h's key and value, from the token's latent; the rotary key is the same in every head."""
+    config = layer.config
+    width = config.d_nope + config.d_value
+    down = _plus(layer.kv_down @ token, layer.kv_down_bias)
+    latent = reference_norm(down[: config.kv_rank], layer.kv_norm.weight, config.norm_eps)
+    own = layer.kv_up[h * width : (h + 1) * width] @ latent
+    rotary = reference_rotate(down[config.kv_rank :], position, config.rope)
+    return torch.cat((own[: config.d_nope], rotary)), own[config.d_nope :]
+
+
+def reference_latent_attention(
+    layer: LatentAttention, x: Float[Tensor, "L D"]
+) -> Float[Tensor, "L D"]:
+    """Multi-head latent attention (arXiv 2405.04434, section 2.1), query after query, head by head.
+
+    Every key and value is computed from its latent.
+    """
+    config = layer.config
+    scale = 1 / math.sqrt(config.d_nope + config.d_rope)
+    if config.rope.scaling == "yarn" and config.rope.mscale_all_dim is not None:
+        scale *= (0.1 * config.rope.mscale_all_dim * math.log(config.rope.factor) + 1) ** 2
+    seen = [
+        [reference_latent_key_value(layer, token, h, j) for j, token in enumerate(x)]
+        for h in range(config.n_heads)
+    ]
     rows = []
     for i, token in enumerate(x):
         heads = []
         for h in range(config.n_heads):
-            g = h // (config.n_heads // config.n_kv_heads)
-            q = head(layer.q, layer.q_norm, token, h, i)
-            keys = torch.stack([head(layer.k, layer.k_norm, x[j], g, j) for j in range(i + 1)])
-            values = x[: i + 1] @ layer.v[g * config.d_head : (g + 1) * config.d_head].T
-            attention = torch.softmax(keys @ q / math.sqrt(config.d_head), 0)
-            heads.append(attention @ values)
-        rows.append(layer.o @ torch.cat(heads))
+            q = reference_latent_query(layer, token, h, i)
+            powers = [torch.exp(scale * (q @ k)) for k, _v in seen[h][: i + 1]]
+            heads.append(_weighted_sum(powers, [v for _k, v in seen[h][: i + 1]]) / sum(powers))
+        rows.append(_plus(layer.o @ torch.cat(heads), layer.o_bias))
     return torch.stack(rows)
+
+
+def _plus(vector: Tensor, bias: Tensor | None) -> Tensor:
+    return vector if bias is None else vector + bias
+
+
+def _weighted_sum(weights: list[Tensor], vectors: list[Tensor]) -> Tensor:
+    return torch.stack([w * v for w, v in zip(weights, vectors, strict=True)]).sum(0)
+
+
+def reference_ff(ff: MoE | SwiGLU | GeluMLP, x: Float[Tensor, "L D"]) -> Float[Tensor, "L D"]:
+    """The feed-forward layer of a block, whichever it is."""
+    if isinstance(ff, MoE):
+        return reference_moe(ff, x)[0]
+    if isinstance(ff, GeluMLP):
+        return torch.stack([reference_gelu_mlp(ff, row) for row in x])
+    return torch.stack([reference_swiglu(ff, row) for row in x])
 
 
 def reference_transformer(model: Transformer, tokens: Int[Tensor, "L"]) -> Float[Tensor, "L V"]:
     """The whole model on one sequence."""
     eps = model.config.norm_eps
 
-    def normed(x: Tensor, norm: nn.RMSNorm) -> Tensor:
+    def normed(x: Tensor, norm: nn.RMSNorm | nn.LayerNorm) -> Tensor:
+        if isinstance(norm, nn.LayerNorm):
+            return torch.stack(
+                [reference_layer_norm(row, norm.weight, norm.bias, eps) for row in x]
+            )
         return torch.stack([reference_norm(row, norm.weight, eps) for row in x])
 
+    def attended(layer: Attention | LatentAttention, x: Tensor) -> Tensor:
+        if isinstance(layer, LatentAttention):
+            return reference_latent_attention(layer, x)
+        return reference_attention(layer, x, eps)
+
     x = model.embedding[tokens]
+    if model.positions is not None:
+        x = x + model.positions[: len(tokens)]
     for block in model.layers():
-        x = x + reference_attention(block.attention, normed(x, block.attention_norm), eps)
-        h = normed(x, block.ff_norm)
-        if isinstance(block.ff, SwiGLU):
-            x = x + torch.stack(
-                [reference_swiglu(row, block.ff.gate_up, block.ff.down) for row in h]
-            )
-        else:
-            x = x + reference_moe(block.ff, h)[0]
+        x = x + attended(block.attention, normed(x, block.attention_norm))
+        x = x + reference_ff(block.ff, normed(x, block.ff_norm))
     head = model.embedding if model.head is None else model.head
     return normed(x, model.norm) @ head.T

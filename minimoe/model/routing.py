@@ -40,10 +40,10 @@ class Routing:
 
 
 class Router(nn.Module):
-    """The matrix that scores experts, and the selection bias.
+    """The matrix that scores experts, its bias if it has one, and the selection bias.
 
-    `expert_bias` is a buffer, not a parameter: no gradient reaches it, and only
-    `minimoe.training.balance.update_expert_bias_` changes it.
+    `bias` is learned and part of the logits. `expert_bias` is a buffer, not a parameter: no
+    gradient reaches it, and only `minimoe.training.balance.update_expert_bias_` changes it.
     """
 
     expert_bias: Tensor | None
@@ -52,11 +52,13 @@ class Router(nn.Module):
         super().__init__()
         self.config = config
         self.weight = nn.Parameter(torch.empty(config.n_routed_experts, config.d_model))
-        bias = torch.zeros(config.n_routed_experts) if config.use_expert_bias else None
-        self.register_buffer("expert_bias", bias)
+        bias = nn.Parameter(torch.empty(config.n_routed_experts)) if config.router_bias else None
+        self.bias: nn.Parameter | None = bias
+        expert_bias = torch.zeros(config.n_routed_experts) if config.use_expert_bias else None
+        self.register_buffer("expert_bias", expert_bias)
 
     def forward(self, x: Float[Tensor, "T D"]) -> Routing:
-        return route(nn.functional.linear(x, self.weight), self.config, self.expert_bias)
+        return route(nn.functional.linear(x, self.weight, self.bias), self.config, self.expert_bias)
 
 
 def route(

@@ -7,38 +7,49 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from minimoe.config import InputError, ModelConfig
-from minimoe.model.attention import Attention, KVCache, Rotation, rotation
-from minimoe.model.experts import SwiGLU
+from minimoe.model.attention import KVCache, Rotation, make_attention, rotation_of
+from minimoe.model.experts import GeluMLP, SwiGLU, parameter_if
 from minimoe.model.init import initialize_
 from minimoe.model.moe import MoE
 from minimoe.model.routing import Routing
 
 
+def make_norm(config: ModelConfig) -> nn.RMSNorm | nn.LayerNorm:
+    """The norm that stands before every layer and before the head."""
+    if config.norm == "layer":
+        return nn.LayerNorm(config.d_model, config.norm_eps)
+    return nn.RMSNorm(config.d_model, config.norm_eps)
+
+
+def make_ff(config: ModelConfig, layer: int) -> MoE | SwiGLU | GeluMLP:
+    """The feed-forward layer of block `layer` (counted from 0)."""
+    if config.moe is not None and config.is_moe_layer(layer):
+        return MoE(config.moe)
+    assert config.d_ff is not None  # ModelConfig refuses a dense layer without a width
+    dense = GeluMLP if config.ff == "gelu" else SwiGLU
+    return dense(config.d_model, config.d_ff, config.ff_bias)
+
+
 class Block(nn.Module):
-    """Attention and a feed-forward layer, dense or MoE, each after RMSNorm and with a residual."""
+    """Attention and a feed-forward layer, dense or MoE, each after a norm and with a residual."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         self.layer = layer
-        self.attention_norm = nn.RMSNorm(config.d_model, config.norm_eps)
-        self.attention = Attention(config.attention, config.norm_eps)
-        self.ff_norm = nn.RMSNorm(config.d_model, config.norm_eps)
-        self.ff: MoE | SwiGLU
-        if config.moe is not None and config.is_moe_layer(layer):
-            self.ff = MoE(config.moe)
-        else:
-            assert config.d_ff is not None  # ModelConfig refuses a dense layer without a width
-            self.ff = SwiGLU(config.d_model, config.d_ff)
+        self.attention_norm = make_norm(config)
+        self.attention = make_attention(config, layer)
+        self.ff_norm = make_norm(config)
+        self.ff = make_ff(config, layer)
 
     def forward(
-        self, x: Float[Tensor, "B L D"], by: Rotation, cache: KVCache | None = None
+        self, x: Float[Tensor, "B L D"], by: Rotation | None, cache: KVCache | None = None
     ) -> tuple[Float[Tensor, "B L D"], Routing | None]:
         x = x + self.attention(self.attention_norm(x), by, cache, self.layer)
         h = self.ff_norm(x)
-        if isinstance(self.ff, SwiGLU):
-            return x + self.ff(h), None
-        y, routing = self.ff(h.flatten(0, 1))
-        return x + y.view_as(x), routing
+        if isinstance(self.ff, MoE):
+            y, routing = self.ff(h.flatten(0, 1))
+            return x + y.view_as(x), routing
+        return x + self.ff(h), None
 
 
 class Transformer(nn.Module):
@@ -53,11 +64,11 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.d_model))
+        n_positions = config.max_length
+        self.positions = parameter_if(config.learned_positions, n_positions, config.d_model)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
-        self.norm = nn.RMSNorm(config.d_model, config.norm_eps)
-        self.head: nn.Parameter | None = None
-        if not config.tie_embeddings:
-            self.head = nn.Parameter(torch.empty(config.vocab_size, config.d_model))
+        self.norm = make_norm(config)
+        self.head = parameter_if(not config.tie_embeddings, config.vocab_size, config.d_model)
         initialize_(self, seed, config.n_layers)
 
     def layers(self) -> list[Block]:
@@ -83,18 +94,24 @@ class Transformer(nn.Module):
             routings: one for each MoE layer, tokens flattened to T = B * L; empty if dense.
 
         Raises:
-            InputError: more positions than the cache or max_length has room for.
+            InputError: more positions than the cache or max_length has room for, or a token that is
+                not in the vocabulary.
         """
         n_read = 0 if cache is None else cache.n_read
-        room = self.config.max_length if cache is None else cache.room
+        room = self.config.max_length
+        if cache is not None:
+            room = min(room, cache.room)
         if n_read + tokens.shape[1] > room:
             raise InputError(
                 f"{n_read + tokens.shape[1]} positions exceed the {room} there is room for; "
                 "give a shorter text or a larger max_length"
             )
+        self._check_tokens(tokens)
         x = nn.functional.embedding(tokens, self.embedding)
         positions = torch.arange(n_read, n_read + tokens.shape[1], device=tokens.device)
-        by = rotation(positions, self.config.attention, x.dtype)
+        if self.positions is not None:
+            x = x + nn.functional.embedding(positions, self.positions)
+        by = rotation_of(self.config.attention, positions, x.dtype)
         routings = []
         for block in self.layers():
             x, routing = block(x, by, cache)
@@ -104,6 +121,15 @@ class Transformer(nn.Module):
             cache.n_read += tokens.shape[1]
         head = self.embedding if self.head is None else self.head
         return nn.functional.linear(self.norm(x), head), tuple(routings)
+
+    def _check_tokens(self, tokens: Int[Tensor, "B L"]) -> None:
+        if not tokens.numel():
+            return
+        last = self.config.vocab_size - 1
+        low, high = (int(extreme) for extreme in tokens.aminmax())
+        if low < 0 or high > last:
+            wrong = low if low < 0 else high
+            raise InputError(f"a token must lie in [0, vocab_size - 1={last}], got {wrong}")
 
 
 @torch.no_grad()

@@ -13,11 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import (
+    EngFormatter,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 from numpy.typing import ArrayLike
 
 from minimoe.config import InputError
 from minimoe.show import contrast, expert_color, ink_on, mix
+from minimoe.show.labels import place_labels
 from minimoe.show.tables import si
 
 # Okabe and Ito's colours again, those that stand out on white first: lines, not experts.
@@ -270,11 +278,56 @@ def plot_bars_log(ax: Axes, amounts: Mapping[str, SupportsFloat], unit: str) -> 
         ax.text(value, row, f" {si(value)}", va="center", ha="left", fontweight="bold")
     ax.set_yticks(rows, list(amounts))
     ax.set_ylim(len(values) - 0.45, -0.55)
-    ax.set_xlim(low, values.max() * (values.max() / low) ** 0.14)
-    ax.set_xlabel(f"{unit} (logarithmic: each grid line is 10 times the one before)")
+    right = values.max() * (values.max() / low) ** 0.14
+    step = 10 ** math.ceil(math.log10(right / low) / 9)  # so that at most ten numbers stand there
+    ax.set_xlim(low, right)
+    ax.xaxis.set_major_locator(LogLocator(base=step, numticks=12))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel(f"{unit} (logarithmic: each grid line is {step} times the one before)")
     ax.xaxis.set_major_formatter(FuncFormatter(_tick))
     ax.grid(axis="x")
     ax.tick_params(axis="y", length=0)
+
+
+def plot_shares_log(
+    ax: Axes,
+    groups: Mapping[str, Mapping[str, tuple[SupportsFloat, SupportsFloat]]],
+    xlabel: str,
+    ylabel: str,
+    shares: Sequence[float] = (1.0,),
+) -> None:
+    """Draw named points on two logarithmic axes: a whole across, a part of it upwards.
+
+    Args:
+        ax: where to draw.
+        groups: group to {name to (whole, part)}, both above 0; a group has a colour and a marker,
+            and names at one point are written as one label.
+        xlabel: what the whole is, with its unit.
+        ylabel: what the part is, with its unit.
+        shares: for each, the line part = share * whole is drawn; 1.0 is the diagonal.
+
+    Raises:
+        InputError: when a number is not above 0.
+    """
+    names: dict[tuple[float, float], list[str]] = {}
+    for number, (group, named) in enumerate(groups.items()):
+        points = {name: (float(whole), float(part)) for name, (whole, part) in named.items()}
+        for name, point in points.items():
+            if not min(point) > 0:
+                raise InputError(f"{name}: both numbers must be above 0, got {min(point):g}")
+            names.setdefault(point, []).append(name)
+        look = _look(number) | {"linestyle": ""}
+        ax.plot(*zip(*points.values(), strict=True), label=group, markersize=6, **look)
+    wholes, parts = np.array(list(names)).T
+    ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
+    ax.set_xlim(wholes.min() / 1.6, wholes.max() * 1.6)
+    ax.set_ylim(parts.min() / 1.6, parts.max() * 1.6)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    ax.grid()
+    ax.legend(loc="upper left")
+    _share_lines(ax, shares)
+    _write_beside(ax, {point: ", ".join(at) for point, at in names.items()})
 
 
 def _look(number: int) -> dict[str, Any]:
@@ -322,6 +375,42 @@ def _write_ends(ax: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
             f"{y:#.3g}".rstrip("."), (x, y), (8, at - up), textcoords="offset points", va="center",
             color=_readable(color), fontweight="bold", fontsize=10,
         )  # fmt: skip
+
+
+def _share_lines(ax: Axes, shares: Sequence[float]) -> None:
+    """The lines part = share * whole, each with its share where it leaves the axes."""
+    (left, right), top = ax.get_xlim(), ax.get_ylim()[1]
+    for share in shares:
+        dashes = _DASHES[1] if share == 1 else _DASHES[2]
+        ends = [left, right]
+        ax.plot(ends, [share * end for end in ends], color="#8c959f", linewidth=1, linestyle=dashes)
+        end = min(right, top / share)
+        ax.annotate(
+            f"{100 * share:g}%", (end, share * end), (-16, -1), textcoords="offset points",
+            ha="right", va="top", fontsize=9, color="#59636e",
+        )  # fmt: skip
+
+
+def _write_beside(ax: Axes, labels: Mapping[tuple[float, float], str]) -> None:
+    """Write each label by its point, as near as it and its line cover nothing else."""
+    figure = ax.get_figure(root=True)
+    figure.draw_without_rendering()  # type: ignore[union-attr]  # the axes get their last size
+    texts = [
+        ax.annotate(
+            label, point, (0, 0), textcoords="offset points", ha="center", va="center", fontsize=9,
+            arrowprops={"arrowstyle": "-", "color": "#8c959f", "linewidth": 0.7, "shrinkA": 0},
+            path_effects=[withStroke(linewidth=2, foreground="white")],
+            in_layout=False,  # or the axes would shrink after the labels were placed
+        )
+        for point, label in labels.items()
+    ]  # fmt: skip
+    others: list[Any] = [ax.get_legend(), *(t for t in ax.texts if t not in texts)]
+    taken = np.array([other.get_window_extent().extents for other in others])
+    sizes = np.array([text.get_window_extent().size for text in texts])
+    marks = ax.transData.transform(list(labels))
+    offsets = place_labels(marks, sizes, taken, np.array(ax.bbox.extents))
+    for text, offset in zip(texts, offsets * 72 / ax.figure.dpi, strict=True):
+        text.set_position((float(offset[0]), float(offset[1])))
 
 
 def _readable(color: str) -> str:

@@ -103,7 +103,8 @@ def resume(folder: Path, model_config: ModelConfig, config: TrainConfig, text: s
         InputError: there is no checkpoint, it is damaged, or it is of another run.
     """
     path, state = _read_state(folder)
-    _same("model", asdict(model_config), state["model_config"], path)
+    found = asdict(model_config_from(state["model_config"]))  # JSON has lists for its tuples
+    _same("model", asdict(model_config), found, path)
     _same("training", asdict(config), state["train_config"], path)
     _same("text", {"sha256": text}, {"sha256": state["text"]}, path)
     run = start(model_config, config)

@@ -60,17 +60,23 @@ class Run:
 
 
 def start(model_config: ModelConfig, config: TrainConfig, seed: int = 0) -> Run:
-    """A new run: initial weights from `seed`, AdamW without decay on vectors."""
+    """A new run: initial weights from `seed`, AdamW that decays matrices only.
+
+    Biases (the experts' stacked ones too), norm gains and attention sinks do not decay.
+    """
     if config.length > model_config.max_length:
         raise InputError(
             f"length must lie in [1, max_length={model_config.max_length}], got {config.length}"
         )
     model = Transformer(model_config, seed).to(getattr(torch, config.dtype))
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() == 1]
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        is_matrix = parameter.dim() > 1 and not name.endswith("bias")
+        (matrices if is_matrix else others).append(parameter)
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": others, "weight_decay": 0.0},
     ]
     betas = (config.beta1, config.beta2)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)

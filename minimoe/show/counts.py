@@ -1,0 +1,220 @@
+"""How does the count of a model read at a glance?"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+
+from minimoe.show.tables import grouped, si, text_table
+from minimoe.zoo.published import (
+    ACTIVE,
+    CACHE_BITS,
+    WEIGHT_BITS,
+    Comparison,
+    ModelCount,
+    NamedCount,
+)
+
+WIDTH = 100  # columns of a terminal
+BESIDE = 4  # models that fit beside each other in it
+BRIEFLY = {
+    "with_embeddings": "all",
+    "without_input_embedding": "no input",
+    "without_embeddings": "no emb.",
+    "without_embeddings_with_mtp": "no emb.+MTP",
+}
+LEGEND = (
+    "What a published figure counts: all parameters; no input = without the input embedding; "
+    "no emb. = also without the output head; +MTP = with the layer that predicts the token after "
+    "the next."
+)
+
+
+def short(n: int) -> str:
+    """Write a number of parameters with two decimals and M, B or T, as published figures have it.
+
+    Args:
+        n: parameters.
+
+    Returns:
+        `short(671_026_404_352) == "671.03B"`, `short(1_572_997_179_491) == "1.573T"`,
+        `short(4_096) == "4,096"`.
+    """
+    if n < 10**6:
+        return grouped(n)
+    if n >= 10**12:
+        return f"{n / 10**12:.3f}T"
+    return f"{n / 10**9:.2f}B" if n >= 10**9 else f"{n / 10**6:.2f}M"
+
+
+def percent(share: float) -> str:
+    """Write a difference as a signed percentage; `percent(0.0187) == "+1.87 %"`."""
+    return f"{100 * share:+.2f} %"
+
+
+def count_table(counts: Sequence[NamedCount]) -> str:
+    """A few models beside each other, in every number that was counted.
+
+    Args:
+        counts: 1 to 4 models, more do not fit into 100 columns.
+
+    Returns:
+        A table, and under it the explanations and notes of the published models, without a newline
+        at the end.
+    """
+    models = [named.count for named in counts]
+    rows: list[list[str]] = []
+
+    def row(name: str, values: Iterable[str] = ()) -> None:
+        rows.append([name, *values] if values else [name, *("" for _ in models)])
+
+    row("total parameters", [grouped(model.total) for model in models])
+    row("active parameters")
+    for kind in ACTIVE:
+        name = kind.replace("_", " ").replace("input embedding", "input emb.")
+        row(f"  {name}", [grouped(model.active_parameters[kind]) for model in models])
+    row("where they are")
+    for place in models[0].parameters_by_place:
+        values = [model.parameters_by_place[place] for model in models]
+        if any(values):
+            row(f"  {place.replace('_', ' ')}", map(grouped, values))
+    row("KV cache of one token")
+    row("  elements", [_or_dash(model.cache_elements_per_token, grouped) for model in models])
+    row(f"  at {CACHE_BITS} bits", [_or_dash(m.cache_bytes_per_token, _bytes) for m in models])
+    row("FLOPs of one token")
+    row("  positions of the text", [grouped(model.length) for model in models])
+    row("  forward", [_flops(model, model.flops_per_token) for model in models])
+    row("  forward and backward", [_flops(m, m.training_flops_per_token) for m in models])
+    row("memory of the weights")
+    for bits in WEIGHT_BITS:
+        row(f"  at {bits} bits", [_bytes(model.weight_bytes[bits]) for model in models])
+    if any(named.published for named in counts):
+        rows += _published_rows("total", [named.total for named in counts])
+        rows += _published_rows("active", [named.active for named in counts])
+    names = [named.name if len(named.name) <= 24 else "…" + named.name[-23:] for named in counts]
+    table = text_table(["", *names], rows, align="l" + "r" * len(counts))
+    legend = [_fill(LEGEND)] if any(named.published for named in counts) else []
+    return "\n\n".join([table, *legend, *filter(None, map(_remarks, counts))])
+
+
+def count_list(counts: Sequence[NamedCount]) -> str:
+    """Many models below each other, one line each, with their authors' figures.
+
+    Args:
+        counts: any number of models.
+
+    Returns:
+        A table of at most 100 columns, what it means, and an explanation for every published
+        figure that the count disagrees with, without a newline at the end.
+    """
+    headers = ["model", "total", "published", "differs", "active", "published", "counts",
+               "differs", "agrees"]  # fmt: skip
+    rows = []
+    for named in counts:
+        total, active, count = named.total, named.active, named.count
+        star = "*" if total and total.counted != count.total else " "
+        counted = short(total.counted if total else count.total)
+        rows.append(
+            [
+                named.name if len(named.name) <= 18 else "…" + named.name[-17:],
+                counted + star,
+                total.figure.printed if total else "–",
+                percent(total.relative_difference) if total else "–",
+                short(active.counted if active else count.active_parameters["with_embeddings"]),
+                active.figure.printed if active else "–",
+                BRIEFLY[active.figure.convention] if active else "all",
+                percent(active.relative_difference) if active else "–",
+                _verdict(named),
+            ]
+        )
+    parts = [text_table(headers, rows, align="lrrrrrlrl"), _fill(LEGEND)]
+    published = [named for named in counts if named.published]
+    if any(row[1].endswith("*") for row in rows):
+        parts.append("* as its authors count: no emb.+MTP")
+    if published:
+        equal = sum(named.equals_stored_count for named in published)
+        parts.append(_agreement(published) + f"\n{equal} of {len(published)} counts equal the "
+                     "stored ones, which were made in another way, to the parameter.")  # fmt: skip
+    explained = [
+        _fill(f"{named.name}: {named.published.explanation}", hanging=True)
+        for named in published
+        if named.published and named.published.explanation
+    ]
+    return "\n\n".join([*parts, *(["\n".join(explained)] if explained else [])])
+
+
+def _agreement(published: Sequence[NamedCount]) -> str:
+    totals = [named.total for named in published if named.total]
+    actives = [named.active for named in published if named.active]
+    wholly = sum(named.agrees for named in published)
+    return (
+        f"Within the rounding of the published figure: {sum(c.agrees for c in totals)} of "
+        f"{len(totals)} totals, {sum(c.agrees for c in actives)} of {len(actives)} active\n"
+        f"figures; all figures of {wholly} of {len(published)} models."
+    )
+
+
+def _verdict(named: NamedCount) -> str:
+    if named.published is None:
+        return "–"
+    pairs = (("total", named.total), ("active", named.active))
+    wrong = [name for name, comparison in pairs if comparison and not comparison.agrees]
+    return f"no: {'both' if len(wrong) > 1 else wrong[0]}" if wrong else "yes"
+
+
+def _published_rows(kind: str, comparisons: Sequence[Comparison | None]) -> list[list[str]]:
+    def row(name: str, value: Callable[[Comparison], str]) -> list[str]:
+        return [name, *("–" if c is None else value(c) for c in comparisons)]
+
+    return [
+        row(f"published: {kind}", lambda c: c.figure.printed),
+        row("  what it counts", lambda c: BRIEFLY[c.figure.convention]),
+        row("  our count of these", lambda c: short(c.counted)),
+        row("  differs", lambda c: percent(c.relative_difference)),
+        row("  within its rounding", lambda c: "yes" if c.agrees else "no"),
+    ]
+
+
+def _remarks(named: NamedCount) -> str:
+    """What a reader should know of one model, wrapped; empty if nothing."""
+    model = named.published
+    lines = [] if model is None or model.explanation is None else [model.explanation]
+    if named.count.flops_not_counted:
+        lines.append(f"FLOPs without {named.count.flops_not_counted}.")
+    if model is not None:
+        lines += [*model.notes, f"Attention: {model.attention}. Context: {model.context}."]
+        if model.also:
+            lines.append(f"Also printed: {'; '.join(model.also)}.")
+        if model.from_memory:
+            lines.append(f"From memory, not seen in a source: {'; '.join(model.from_memory)}.")
+        lines.append(f"Figures: {model.published_source}.")
+        lines.append(f"Configuration: {model.source}.")
+    if not lines:
+        return ""
+    title = model.name if model else named.name
+    return "\n".join([title, *(_fill(f"- {line}", hanging=True) for line in lines)])
+
+
+def _fill(text: str, *, hanging: bool = False) -> str:
+    """Wrapped to the terminal's width; paths stay whole, and numbers with their percent sign."""
+    filled = textwrap.fill(
+        text.replace(" %", "\0%"),
+        WIDTH,
+        subsequent_indent="  " if hanging else "",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return filled.replace("\0%", " %")
+
+
+def _or_dash(value: int | None, write: Callable[[int], str]) -> str:
+    return "–" if value is None else write(value)
+
+
+def _bytes(n: int) -> str:
+    return si(n, "B")
+
+
+def _flops(count: ModelCount, n: int) -> str:
+    """With ≥ where the FLOPs of a kind of attention are missing."""
+    return ("≥ " if count.flops_not_counted else "") + si(n, "FLOP")

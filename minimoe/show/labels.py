@@ -1,0 +1,92 @@
+"""Where can the labels of crowded points stand so that none covers anything?"""
+
+import math
+
+import numpy as np
+
+MARK = 5.0  # half the side of the square around a point that no label may cover
+FAR = 150.0  # the longest line from a point to its label
+
+
+def place_labels(
+    marks: np.ndarray, sizes: np.ndarray, taken: np.ndarray, room: np.ndarray
+) -> np.ndarray:
+    """Find a place for each label by its point, as near as it and its line cover nothing else.
+
+    The labels are placed one after another. When one finds no place, all begin again with that
+    label as the first; after a number of such tries the one that placed most is taken, and what
+    has no place then stands on its point.
+
+    Args:
+        marks: the points, [n, 2], in pixels.
+        sizes: width and height of the labels, [n, 2].
+        taken: boxes that nothing may cover, [m, 4]: left, bottom, right, top.
+        room: the box that all labels must lie in, [4].
+
+    Returns:
+        From each point to the middle of its label, [n, 2]. A label 20 wide with nothing around it
+        stands 7 pixels to the right of its point: [17, 0].
+    """
+    order, best = list(range(len(marks))), np.full((len(marks), 2), np.nan)
+    taken = np.concatenate([taken.reshape(-1, 4), _boxes(marks, np.array([2 * MARK, 2 * MARK]))])
+    for _ in range(2 * len(marks)):
+        found = _one_after_another(order, marks, sizes, taken, room)
+        n_placed = int(np.isfinite(found[:, 0]).sum())
+        if n_placed > np.isfinite(best[:, 0]).sum():
+            best = found
+        if n_placed == len(order):
+            break
+        order.insert(0, order.pop(n_placed))
+    return np.nan_to_num(best)
+
+
+def _one_after_another(
+    order: list[int], marks: np.ndarray, sizes: np.ndarray, taken: np.ndarray, room: np.ndarray
+) -> np.ndarray:
+    """Offsets [n, 2] in this order, up to the first label that finds no place; then NaN."""
+    found = np.full((len(marks), 2), np.nan)
+    for label in order:
+        mark, size = marks[label], sizes[label]
+        offset = _nearest_free(mark, size, taken, room)
+        if offset is None:
+            break
+        found[label] = offset
+        taken = np.concatenate([taken, _boxes(mark + offset, size), _line(mark, offset, size)])
+    return found
+
+
+def _nearest_free(
+    mark: np.ndarray, size: np.ndarray, taken: np.ndarray, room: np.ndarray
+) -> np.ndarray | None:
+    """The first offset, near before far and right before left, at which nothing is covered."""
+    turns = [sign * math.pi * part / 12 for part in range(7) for sign in (1, -1)]
+    turns += [math.pi - turn for turn in turns]
+    ways = np.array([[math.cos(turn), math.sin(turn)] for turn in turns])
+    offsets = np.concatenate([ways * (far + size / 2) for far in np.arange(7.0, FAR, 6.0)])
+    boxes = _boxes(mark + offsets, size)
+    inside = np.all((boxes[:, :2] >= room[:2]) & (boxes[:, 2:] <= room[2:]), axis=1)
+    for offset in offsets[inside & ~_meet(boxes, taken)]:
+        if not _meet(_line(mark, offset, size), taken).any():
+            return np.array(offset)
+    return None
+
+
+def _line(mark: np.ndarray, offset: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """[k, 4]: small boxes along the line to a label, without those in the label or the mark."""
+    steps = np.linspace(0, 1, 16)[:, None] * offset
+    between = np.any(np.abs(steps) > MARK + 1, axis=1)
+    between &= np.any(np.abs(steps - offset) > size / 2, axis=1)
+    return _boxes(mark + steps[between], np.array([2.0, 2.0]))
+
+
+def _boxes(middles: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """[n, 4] of one size around points [n, 2], or around one point [2]."""
+    middles = np.atleast_2d(middles)
+    return np.concatenate([middles - size / 2, middles + size / 2], axis=1)
+
+
+def _meet(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """[n]: whether each of n boxes overlaps one of the others."""
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    overlap = (low < others[:, 2:]) & (high > others[:, :2])
+    return np.any(np.all(overlap, axis=-1), axis=1)

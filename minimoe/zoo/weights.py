@@ -1,0 +1,385 @@
+"""How do a published model's weights get in and out? Tensor by tensor, and never a pickle."""
+
+import json
+import os
+import re
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from minimoe.config import InputError, ModelConfig
+from minimoe.files import usable_folder, write_file
+from minimoe.measure.parameters import count_parameters
+from minimoe.model.transformer import Transformer
+from minimoe.zoo.configs import ALIASES, hub_config_from, model_config_from_hub, read_hub_config
+from minimoe.zoo.tensors import HubTensor, hub_tensors
+
+# Reading -----------------------------------------------------------------------------------------
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_DERIVED = re.compile(r"(^|\.)(attn\.(masked_)?bias|rotary_emb\.inv_freq)$")
+_QUANTIZED = re.compile(
+    r"(_blocks|_scales|_scale|_scale_inv|qweight|qzeros|g_idx|weight_packed|absmax|quant_map)$"
+)
+_SELECTION_BIAS = ".e_score_correction_bias"
+_DEQUANTIZE = "dequantise it to bfloat16 first"
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """What a file's header says of one tensor."""
+
+    file: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def n_bytes(self) -> int:
+        """Its bytes in the file, for the four dtypes that are read."""
+        return prod(self.shape) * getattr(torch, DTYPES[self.dtype]).itemsize
+
+
+def load_pretrained(
+    directory: str | os.PathLike[str], dtype: torch.dtype | str | None = None
+) -> Transformer:
+    """Load a model from files as the hub has them: config.json and *.safetensors.
+
+    The tensors are read one by one into the model, so the memory needed is that of one model.
+    Nothing is unpickled. Layers after the last one that only predict further tokens
+    (multi-token prediction, arXiv 2412.19437, section 2.2) are skipped, as transformers does.
+
+    Args:
+        directory: holds config.json and either model.safetensors or its shards with
+            model.safetensors.index.json.
+        dtype: of every weight, "bfloat16", "float16", "float32", "float64" or the torch dtype; None
+            = as stored. The selection bias of a router is never made narrower than it is stored.
+
+    Returns:
+        The model, on the CPU. Saved again with `save_pretrained` it has the same numbers.
+
+    Raises:
+        InputError: a file or tensor is missing, unexpected, of another shape, damaged or quantised,
+            or config.json does not describe a model of a known family.
+    """
+    folder = Path(directory)
+    wanted = None if dtype is None else _known_dtype(dtype)
+    data = _read_config(folder)
+    config = model_config_from_hub(data)
+    family = ALIASES.get(data["model_type"], data["model_type"])
+    stored = _read_headers(folder, family)
+    _drop_prediction_layers(stored, config.n_layers)
+    _check_size(folder, stored, config)
+    with torch.device("meta"):  # shapes without numbers: none to draw, no memory
+        model = Transformer(config)
+    _check_tensors(folder, stored, hub_tensors(model, family), config.tie_embeddings)
+    model.to(_stored_dtype(folder, stored) if wanted is None else wanted)
+    _keep_wide_selection_bias(model, stored)
+    model.to_empty(device="cpu")
+    table = hub_tensors(model, family)
+    with torch.no_grad(), _progress(sum(t.n_bytes for t in stored.values()), "load") as bar:
+        for name, tensor in _read_tensors(stored):
+            if name in table:
+                table[name].load_(tensor)
+            bar.update(stored[name].n_bytes)
+    _check_tied_head(folder, stored, model)
+    return model
+
+
+def _listed(names: Iterable[str]) -> str:
+    """All of them, on one line whatever characters a file gave them."""
+    return ", ".join(name if name.isprintable() else repr(name) for name in names)
+
+
+def _known_dtype(dtype: torch.dtype | str) -> torch.dtype:
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES.values():
+        raise InputError(f"dtype must be one of {', '.join(DTYPES.values())}, got {name!r}")
+    known: torch.dtype = getattr(torch, name)
+    return known
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a directory; give the one that holds config.json")
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} holds no config.json; give a directory with a whole checkpoint")
+    data = read_hub_config(folder)
+    method = data.get("quantization_config") or data.get("compression_config")
+    if method:
+        kind = method.get("quant_method", "unknown") if isinstance(method, dict) else method
+        raise InputError(f"{folder}: the weights are quantised ({kind}); {_DEQUANTIZE}")
+    return data
+
+
+def _read_headers(folder: Path, family: str) -> dict[str, StoredTensor]:
+    """What the directory holds, by hub name, without the buffers that are computed from others."""
+    stored: dict[str, StoredTensor] = {}
+    for tensor in _read_index(folder) if (folder / INDEX).exists() else _read_single(folder):
+        name = _hub_name(tensor.name, family)
+        if name in stored:
+            raise InputError(f"{folder}: {name} is stored twice; delete the file that is not of it")
+        if not _DERIVED.search(name):
+            stored[name] = tensor
+    quantized = [n for n, t in stored.items() if t.dtype not in DTYPES or _QUANTIZED.search(n)]
+    if quantized:
+        dtypes = ", ".join(sorted({stored[name].dtype for name in quantized}))
+        raise InputError(
+            f"{folder}: {len(quantized)} tensors are quantised ({dtypes}), "
+            f"{quantized[0]} for one; {_DEQUANTIZE}"
+        )
+    return stored
+
+
+def _hub_name(name: str, family: str) -> str:
+    """GPT-2 was published without the prefix that it is saved with today."""
+    if family == "gpt2" and not name.startswith(("transformer.", "lm_head.")):
+        return f"transformer.{name}"
+    return name
+
+
+def _read_single(folder: Path) -> list[StoredTensor]:
+    if (folder / SINGLE).exists():
+        return list(_read_header(folder / SINGLE))
+    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth"))
+    if pickles:
+        raise InputError(
+            f"{folder} holds pickled weights only ({', '.join(pickles)}), which can run code when "
+            "they are read; where you trust them, convert them with transformers: "
+            "AutoModelForCausalLM.from_pretrained(directory).save_pretrained(directory)"
+        )
+    raise InputError(f"{folder} holds neither {SINGLE} nor {INDEX}; give a whole checkpoint")
+
+
+def _read_index(folder: Path) -> list[StoredTensor]:
+    if (folder / SINGLE).exists():
+        raise InputError(f"{folder} holds both {SINGLE} and {INDEX}; delete the one that is older")
+    path = folder / INDEX
+    try:
+        file_of = json.loads(path.read_bytes())["weight_map"]
+        if not all(isinstance(file, str) for file in file_of.values()):
+            raise TypeError("a file name is not text")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {error!r}; download it again") from error
+    for file in sorted(set(file_of.values())):
+        if not re.fullmatch(r"[^/\\:\0]+\.safetensors", file):
+            raise InputError(f"{path} names {file!r}, which is not a *.safetensors file beside it")
+        if not (folder / file).is_file():
+            raise InputError(f"{path} names {file!r}, which is not there; download it too")
+    held = [
+        tensor for file in sorted(set(file_of.values())) for tensor in _read_header(folder / file)
+    ]
+    twice = sorted(name for name, times in Counter(t.name for t in held).items() if times > 1)
+    if twice:
+        raise InputError(f"{folder}: in two of the files that {INDEX} names: {_listed(twice)}")
+    found = {tensor.name: tensor.file.name for tensor in held}
+    wrong = sorted(name for name in file_of if found.get(name) != file_of[name])
+    if wrong:
+        raise InputError(f"{path} names tensors that are not in the file it says: {_listed(wrong)}")
+    unnamed = sorted(set(found) - set(file_of))
+    if unnamed:
+        raise InputError(f"{path} does not name what its files hold: {_listed(unnamed)}")
+    return held
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        problem = " ".join(str(error).split())
+        raise InputError(f"{path} is damaged: {problem}; download it again") from error
+
+
+def _read_header(path: Path) -> Iterator[StoredTensor]:
+    with _opened(path) as file:
+        for name in file.offset_keys():
+            tensor = file.get_slice(name)
+            yield StoredTensor(path, name, tuple(tensor.get_shape()), tensor.get_dtype())
+
+
+def _read_tensors(
+    stored: dict[str, StoredTensor], n_bytes_open: int = 2**24
+) -> Iterator[tuple[str, Tensor]]:
+    """Each tensor in turn. A file stays in memory while it is open: so not for long."""
+    left = deque(stored.items())
+    while left:
+        path, n_bytes = left[0][1].file, 0
+        with _opened(path) as file:
+            while left and left[0][1].file == path and n_bytes < n_bytes_open:
+                name, tensor = left.popleft()
+                n_bytes += tensor.n_bytes
+                yield name, file.get_tensor(tensor.name)
+
+
+def _drop_prediction_layers(stored: dict[str, StoredTensor], n_layers: int) -> None:
+    """Forget the layers after the last one that are marked as predicting further tokens."""
+    numbers = [re.match(r"model\.layers\.(\d+)\.eh_proj\.weight$", name) for name in stored]
+    layers = {number[1] for number in numbers if number and int(number[1]) >= n_layers}
+    for name in list(stored):
+        if name.startswith("model.layers.") and name.split(".")[2] in layers:
+            del stored[name]
+
+
+def _check_size(folder: Path, stored: dict[str, StoredTensor], config: ModelConfig) -> None:
+    """Refuse a config.json of a far larger model before a million layers are built."""
+    wanted = count_parameters(config).total
+    found = sum(prod(tensor.shape) for tensor in stored.values())
+    if wanted > 2 * found:
+        raise InputError(
+            f"{folder}: config.json describes {wanted:,} parameters, but the files hold {found:,}; "
+            "one of them is of another model"
+        )
+
+
+def _check_tensors(
+    folder: Path, stored: dict[str, StoredTensor], table: dict[str, HubTensor], tied: bool
+) -> None:
+    missing = [name for name in table if name not in stored]
+    unexpected = [
+        name for name in stored if name not in table and not (tied and name == "lm_head.weight")
+    ]
+    misshapen = [
+        f"{name} is {list(stored[name].shape)}, not {list(tensor.shape)}"
+        for name, tensor in table.items()
+        if name in stored and stored[name].shape != tensor.shape
+    ]
+    problems = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
+    if any(problems.values()):
+        found = (f"{len(n)} {what}: {_listed(n)}" for what, n in problems.items() if n)
+        raise InputError(f"{folder}: the tensors are not those of config.json; {'; '.join(found)}")
+
+
+def _stored_dtype(folder: Path, stored: dict[str, StoredTensor]) -> torch.dtype:
+    """The one dtype of all weights; the selection bias may have another."""
+    examples = {t.dtype: name for name, t in stored.items() if not name.endswith(_SELECTION_BIAS)}
+    if len(examples) > 1:
+        found = " and ".join(f"{DTYPES[dtype]} ({name})" for dtype, name in examples.items())
+        raise InputError(f"{folder}: the weights are stored in {found}; name the dtype you want")
+    return _known_dtype(DTYPES[next(iter(examples))])
+
+
+def _keep_wide_selection_bias(model: Transformer, stored: dict[str, StoredTensor]) -> None:
+    """Rounded to bfloat16, selection biases tie, and other experts are chosen."""
+    found = {t.dtype for name, t in stored.items() if name.endswith(_SELECTION_BIAS)}
+    for layer in model.moe_layers():
+        for name in found:
+            bias = layer.router.expert_bias
+            assert bias is not None  # its absence would have made the stored one unexpected
+            dtype = torch.promote_types(bias.dtype, _known_dtype(DTYPES[name]))
+            layer.router.expert_bias = bias.to(dtype)
+
+
+def _check_tied_head(folder: Path, stored: dict[str, StoredTensor], model: Transformer) -> None:
+    head = stored.get("lm_head.weight")
+    if head is None or not model.config.tie_embeddings:
+        return
+    tensor = next(_read_tensors({"lm_head.weight": head}))[1]
+    if tensor.shape != model.embedding.shape or not tensor.to(model.embedding.dtype).equal(
+        model.embedding
+    ):
+        raise InputError(
+            f"{folder}: config.json ties head and embedding, but lm_head.weight differs from the "
+            "embedding; set tie_word_embeddings to false"
+        )
+
+
+def _progress(n_bytes: int, what: str) -> Any:
+    """Bytes done, and the time that is left; only on a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(total=n_bytes, desc=what, unit="B", unit_scale=True, disable=None)
+
+
+# Writing -----------------------------------------------------------------------------------------
+
+
+def save_pretrained(
+    model: Transformer,
+    directory: str | os.PathLike[str],
+    max_shard_bytes: int = 5_000_000_000,
+) -> None:
+    """Write a model to files as the hub has them; transformers loads them too.
+
+    The shards are written under temporary names. Then an older config.json is removed, the shards
+    are renamed, those of an earlier save are removed, and config.json is written last: a kill
+    leaves the older model, the new one, or a directory without config.json, which is refused;
+    never a mixture. Other files, a tokenizer for one, are left alone. The same model gives the same
+    bytes.
+
+    Args:
+        directory: made if need be.
+        max_shard_bytes: a file holds so many bytes of weights, or a single larger tensor.
+
+    Raises:
+        InputError: no known family has all that the model has.
+        OSError: the directory cannot be written to, or the disk is full.
+    """
+    if max_shard_bytes < 1:
+        raise InputError(f"max_shard_bytes must be at least 1, got {max_shard_bytes}")
+    config = hub_config_from(model.config)
+    table = hub_tensors(model, config["model_type"])
+    config["dtype"] = str(model.embedding.dtype).removeprefix("torch.")
+    shards = _shards(table, max_shard_bytes)
+    folder = usable_folder(directory)
+    try:
+        with _progress(sum(tensor.n_bytes for tensor in table.values()), "save") as bar:
+            for file, names in shards.items():
+                _write_shard(folder / f".{file}.partial", {name: table[name] for name in names})
+                bar.update(sum(table[name].n_bytes for name in names))
+        (folder / "config.json").unlink(missing_ok=True)
+        for file in shards:
+            os.replace(folder / f".{file}.partial", folder / file)
+    finally:
+        for partial in (*folder.glob(".model*.partial"), *folder.glob(".config.json.*.partial")):
+            partial.unlink()
+    for older in (folder / SINGLE, folder / INDEX, *folder.glob("model-*-of-*.safetensors")):
+        if older.name not in shards:
+            older.unlink(missing_ok=True)
+    if len(shards) > 1:
+        write_file(folder / INDEX, json.dumps(_index(table, shards), indent=2) + "\n")
+    write_file(folder / "config.json", json.dumps(config, indent=2) + "\n")
+
+
+def _shards(table: dict[str, HubTensor], max_shard_bytes: int) -> dict[str, list[str]]:
+    """Which tensors each file holds, in the table's order."""
+    groups: list[list[str]] = [[]]
+    n_bytes = 0
+    for name, tensor in table.items():
+        if groups[-1] and n_bytes + tensor.n_bytes > max_shard_bytes:
+            groups.append([])
+            n_bytes = 0
+        groups[-1].append(name)
+        n_bytes += tensor.n_bytes
+    if len(groups) == 1:
+        return {SINGLE: groups[0]}
+    n = len(groups)
+    return {f"model-{i:05d}-of-{n:05d}.safetensors": names for i, names in enumerate(groups, 1)}
+
+
+def _index(table: dict[str, HubTensor], shards: dict[str, list[str]]) -> dict[str, Any]:
+    total = sum(tensor.n_bytes for tensor in table.values())
+    files = {name: file for file, names in shards.items() for name in names}
+    return {"metadata": {"total_size": total}, "weight_map": dict(sorted(files.items()))}
+
+
+def _write_shard(path: Path, tensors: dict[str, HubTensor]) -> None:
+    stored = {name: tensor.stored() for name, tensor in tensors.items()}
+    try:
+        save_file(stored, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(f"{path.parent} cannot be written to: {error}") from error
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+    os.chmod(path, 0o644)  # safetensors makes files that only their owner reads

@@ -1,0 +1,303 @@
+"""The same weights give the same logits and the same routes here and in the oracle.
+
+The oracle is `transformers`; every family, float64 to 1e-10 and float32 to 1e-5 of the largest
+logit. Where the oracle departs from the papers stands at the end, pinned to its version.
+"""
+
+import copy
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from parity import (
+    CASES,
+    GROUPS,
+    LENGTH,
+    LINEAR,
+    LLAMA3,
+    YARN,
+    Case,
+    exact_oracle,
+    loaded_oracle,
+    oracle,
+    oracle_logits,
+    oracle_says,
+    transformers,
+)
+
+import minimoe
+from minimoe import MoEConfig, Routing, Transformer
+from minimoe.model.attention import KVCache
+from minimoe.model.routing import route
+from minimoe.zoo.configs import model_config_from_hub
+
+
+@dataclass
+class Pair:
+    """One case, and what the oracle says of it; our own side is loaded when a test asks."""
+
+    tokens: torch.Tensor
+    directory: Path
+    logits: torch.Tensor
+    float32_logits: torch.Tensor
+    weights: list[torch.Tensor]
+
+    @cached_property
+    def ours(self) -> Transformer:
+        return minimoe.load_pretrained(self.directory).requires_grad_(False)
+
+    @cached_property
+    def said(self) -> tuple[torch.Tensor, tuple[Routing, ...]]:
+        """Our logits and routings."""
+        return self.ours(self.tokens)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.id)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    case, directory = request.param, tmp_path_factory.mktemp("oracle")
+    tokens = case.tokens()
+    # The plain one first: what it imports must not keep float64 for float32.
+    float32_logits = oracle_logits(oracle(case, torch.float32), tokens)
+    with exact_oracle():
+        model = oracle(case)
+        logits, weights = oracle_says(model, tokens)
+    model.save_pretrained(directory)
+    return Pair(tokens, directory, logits, float32_logits, weights)
+
+
+def assert_equal(got: torch.Tensor, wanted: torch.Tensor, share: float = 1e-10) -> None:
+    """Equal to within this share of the largest wanted value."""
+    assert got.dtype == wanted.dtype
+    torch.testing.assert_close(got, wanted, rtol=0, atol=share * float(wanted.abs().max()))
+
+
+def test_the_same_weights_give_the_same_logits(pair: Pair) -> None:
+    assert_equal(pair.said[0], pair.logits)
+
+
+def test_the_same_weights_give_the_same_logits_in_float32(pair: Pair) -> None:
+    ours = copy.deepcopy(pair.ours).float()
+    assert_equal(ours(pair.tokens)[0], pair.float32_logits, 1e-5)
+
+
+def test_every_token_goes_to_the_same_experts_with_the_same_weights(pair: Pair) -> None:
+    routings = pair.said[1]
+    assert len(routings) == len(pair.weights)
+    for routing, wanted in zip(routings, pair.weights, strict=True):
+        got = torch.zeros_like(wanted).scatter(-1, routing.expert_ids, routing.weights)
+        assert torch.equal(got > 0, wanted > 0)
+        assert int((got > 0).sum()) == routing.expert_ids.numel()
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-10)
+
+
+def test_what_we_write_the_oracle_reads(pair: Pair, tmp_path: Path) -> None:
+    minimoe.save_pretrained(pair.ours, tmp_path)
+    with exact_oracle():
+        model, info = loaded_oracle(tmp_path)
+        logits = oracle_logits(model, pair.tokens)
+    assert not any(info.values()), info  # keys missed, not expected, of another shape; messages
+    assert_equal(logits, pair.logits)
+
+
+def test_reading_with_a_cache_gives_the_oracles_logits(pair: Pair) -> None:
+    tokens = pair.tokens
+    cache = KVCache(pair.ours.config, len(tokens), LENGTH, like=pair.ours.embedding)
+    pieces = tokens.split([5, 1, 1, 7], dim=1)
+    logits = torch.cat([pair.ours(piece, cache)[0] for piece in pieces], dim=1)
+    assert_equal(logits, pair.said[0])
+    assert_equal(logits, pair.logits)
+
+
+# --- The oracle itself
+
+
+def plain_llama(weights: dict[str, torch.Tensor], tokens: torch.Tensor, config: Any) -> Any:
+    """Logits of one text, in numpy's float64 and in as few lines as Llama has."""
+    w = {name: value.double().numpy() for name, value in weights.items()}
+    n_heads, d_head = config.num_attention_heads, config.head_dim
+
+    def norm(x: Any, weight: Any) -> Any:
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + config.rms_norm_eps) * weight
+
+    pairs = np.arange(d_head // 2)
+    angles = np.outer(np.arange(len(tokens)), 1e4 ** (-2 * pairs / d_head))
+    turns = np.exp(1j * angles)
+
+    def heads(x: Any, weight: Any, turned: bool) -> Any:
+        y = (x @ weight.T).reshape(len(x), -1, d_head)
+        if turned:
+            z = (y[..., : d_head // 2] + 1j * y[..., d_head // 2 :]) * turns[:, None]
+            y = np.concatenate((z.real, z.imag), axis=-1)
+        return y.transpose(1, 0, 2).repeat(n_heads * d_head // len(weight), axis=0)
+
+    x = w["model.embed_tokens.weight"][tokens.numpy()]
+    for layer in range(config.num_hidden_layers):
+        part = f"model.layers.{layer}."
+        h = norm(x, w[part + "input_layernorm.weight"])
+        q, k, v = (
+            heads(h, w[f"{part}self_attn.{name}_proj.weight"], name != "v") for name in "qkv"
+        )
+        scores = np.exp(q @ k.transpose(0, 2, 1) / np.sqrt(d_head)) * np.tri(len(tokens))
+        y = (scores / scores.sum(-1, keepdims=True)) @ v
+        x = (
+            x
+            + y.transpose(1, 0, 2).reshape(len(tokens), -1) @ w[part + "self_attn.o_proj.weight"].T
+        )
+        h = norm(x, w[part + "post_attention_layernorm.weight"])
+        gate, up = (h @ w[f"{part}mlp.{name}_proj.weight"].T for name in ("gate", "up"))
+        x = x + gate / (1 + np.exp(-gate)) * up @ w[part + "mlp.down_proj.weight"].T
+    return torch.from_numpy(norm(x, w["model.norm.weight"]) @ w["lm_head.weight"].T)
+
+
+def test_the_exact_oracle_is_exact_and_the_plain_one_is_not() -> None:
+    case = CASES[0]
+    tokens = case.tokens()
+    plain = oracle(case)
+    wanted = torch.stack([plain_llama(plain.state_dict(), t, plain.config) for t in tokens])
+    assert float((oracle_logits(plain, tokens) - wanted).abs().max()) > 1e-8
+    with exact_oracle():
+        exact = oracle_logits(oracle(case), tokens)
+    assert_equal(exact, wanted, 1e-13)
+
+
+def test_after_the_exact_oracle_float32_is_float32_again() -> None:
+    float32, method = torch.zeros(1, dtype=torch.half).float().dtype, torch.Tensor.float
+    with pytest.raises(ZeroDivisionError), exact_oracle():
+        assert torch.float32 is torch.float is torch.float64
+        assert (
+            torch.zeros(1).dtype == torch.zeros(1, dtype=torch.half).float().dtype == torch.float64
+        )
+        _ = 1 / 0
+    assert torch.float32 is torch.float is torch.zeros(1).dtype is float32
+    assert str(float32) == "torch.float32"
+    assert torch.Tensor.float is method
+
+
+# --- What else may stand in a directory
+
+
+@pytest.mark.parametrize("family", ["llama", "deepseek_v3"])
+@pytest.mark.parametrize("rope", [LINEAR, LLAMA3, YARN], ids=lambda rope: rope["rope_type"])
+def test_the_older_spelling_of_rotary_scaling_means_the_same(
+    family: str, rope: dict[str, Any], tmp_path: Path
+) -> None:
+    case = Case(family, "scaled", dict(rope_parameters=rope))
+    oracle(case).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    data = json.loads(path.read_text())
+    scaling = data.pop("rope_parameters")
+    base, kind = scaling.pop("rope_theta"), scaling.pop("rope_type")
+    path.write_text(
+        json.dumps({**data, "rope_theta": base, "rope_scaling": {"type": kind, **scaling}})
+    )
+    with exact_oracle():
+        logits = oracle_logits(oracle(case), case.tokens())
+        older = oracle_logits(loaded_oracle(tmp_path)[0], case.tokens())
+    ours = minimoe.load_pretrained(tmp_path).requires_grad_(False)
+    assert_equal(older, logits)
+    assert_equal(ours(case.tokens())[0], logits)
+
+
+# --- Where transformers departs from the papers, and where we follow it
+
+
+def test_the_departures_below_were_read_in_this_version() -> None:
+    assert transformers.__version__ == "5.23.0", "look whether the tests below still say the truth"
+
+
+def test_deepseek_v2_may_choose_outside_of_its_groups_and_we_do_not() -> None:
+    """Masked scores are 0 there: as good as an allowed expert's whose score is too small to hold.
+
+    arXiv 2405.04434, section 2.1.2 chooses among the limited groups only.
+    """
+    limits = dict(topk_group=1, hidden_size=6, num_experts_per_tok=2)
+    module = transformers.models.deepseek_v2.modeling_deepseek_v2
+    router = module.DeepseekV2TopkRouter(Case("deepseek_v2", "", {**GROUPS, **limits}).config())
+    logits = torch.tensor([[-300.0, -300.0, -300.0, -300.0, 0.0, -200.0]])
+    with torch.no_grad():
+        router.weight.copy_(torch.eye(6))
+        _, weights, theirs = router(logits)
+    assert logits.softmax(-1).tolist() == [[0, 0, 0, 0, 1, 0]]
+    assert sorted(theirs[0].tolist()) != [4, 5]
+    assert sorted(weights[0].tolist()) == [0, 1]  # and so the sum is the same
+    config = MoEConfig(
+        d_model=6,
+        d_expert=1,
+        n_routed_experts=6,
+        top_k=2,
+        n_expert_groups=3,
+        n_limited_groups=1,
+        normalize_weights=False,
+    )
+    assert route(logits, config).expert_ids.tolist() == [[4, 5]]
+
+
+def test_deepseek_v2_never_normalizes_and_we_do_if_asked(tmp_path: Path) -> None:
+    """norm_topk_prob is not read there; DeepSeek's own code then leaves out the factor as well."""
+    case = Case("deepseek_v2", "", dict(norm_topk_prob=True, routed_scaling_factor=2.5))
+    model = oracle(case)
+    model.save_pretrained(tmp_path)
+    _, (weights, *_) = oracle_says(model, case.tokens())
+    _, (routing, *_) = minimoe.load_pretrained(tmp_path)(case.tokens())
+    # The first router gets the same input on both sides, and so gives the same scores.
+    scores = 2.5 * routing.scores.gather(-1, routing.expert_ids)
+    theirs = weights.double().gather(-1, routing.expert_ids)
+    torch.testing.assert_close(theirs, scores, rtol=0, atol=1e-5)
+    torch.testing.assert_close(routing.weights.sum(-1), torch.ones(2 * LENGTH).double())
+
+
+def test_deepseek_v3_loses_tiny_weights_to_a_constant_and_we_do_not() -> None:
+    """Weights sum to 1 (arXiv 2412.19437, equation 13); 1e-20 is added to the sum there."""
+    module = transformers.models.deepseek_v3.modeling_deepseek_v3
+    settings = dict(hidden_size=8, routed_scaling_factor=1.0)
+    router = module.DeepseekV3TopkRouter(Case("deepseek_v3", "", settings).config())
+    logits = torch.full((1, 8), -60.0)  # of score 9e-27
+    with torch.no_grad():
+        router.weight.copy_(torch.eye(8))
+        _, weights, _ = router(logits)
+    assert float(weights.sum()) < 1e-5
+    config = MoEConfig(d_model=8, d_expert=1, n_routed_experts=8, top_k=3, score_function="sigmoid")
+    assert float(route(logits, config).weights.sum()) == pytest.approx(1)
+
+
+def test_moe_layer_freq_is_not_read_there_and_is_here() -> None:
+    config = Case("deepseek_v3", "", dict(moe_layer_freq=2)).config()
+    layers = transformers.AutoModelForCausalLM.from_config(config).model.layers
+    assert [hasattr(layer.mlp, "gate") for layer in layers] == [False, True, True]
+    assert model_config_from_hub(config.to_dict()).dense_layers == (0, 1)
+
+
+@pytest.mark.parametrize("family", ["deepseek_v2", "deepseek_v3"])
+def test_the_latents_norms_do_not_read_rms_norm_eps_and_we_follow(family: str) -> None:
+    config = Case(family, "", dict(rms_norm_eps=1e-3)).config()
+    layer = transformers.AutoModelForCausalLM.from_config(config).model.layers[0]
+    assert layer.self_attn.kv_a_layernorm.variance_epsilon == 1e-6
+    assert layer.input_layernorm.variance_epsilon == 1e-3
+    ours = model_config_from_hub(config.to_dict())
+    assert (ours.attention.norm_eps, ours.norm_eps) == (1e-6, 1e-3)
+
+
+def test_every_layer_of_qwen3_moe_slides_and_we_follow() -> None:
+    """max_window_layers, by which qwen3's first layers do not, is not read."""
+    window = dict(use_sliding_window=True, sliding_window=5, max_window_layers=2)
+    config = Case("qwen3_moe", "", window).config()
+    layers = transformers.AutoModelForCausalLM.from_config(config).model.layers
+    assert [layer.self_attn.sliding_window for layer in layers] == [5, 5, 5]
+    ours = model_config_from_hub(config.to_dict())
+    assert [ours.window_of(layer) for layer in range(3)] == [5, 5, 5]
+    dense = model_config_from_hub(Case("qwen3", "", window).config().to_dict())
+    assert [dense.window_of(layer) for layer in range(3)] == [None, None, 5]
+
+
+def test_deepseek_v2_takes_no_odd_width_before_its_rotary_key_and_we_do(tmp_path: Path) -> None:
+    case = Case("deepseek_v2", "", dict(kv_lora_rank=7))
+    model = oracle(case, torch.float32)
+    with pytest.raises(RuntimeError, match="stride divisible by 2"):
+        oracle_logits(model, case.tokens())
+    model.save_pretrained(tmp_path)
+    assert minimoe.load_pretrained(tmp_path)(case.tokens())[0].isfinite().all()

@@ -1,0 +1,481 @@
+"""Published models count what their own code counts, and every disagreement is explained."""
+
+import json
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from minimoe.cli import main
+from minimoe.config import AttentionConfig, InputError, ModelConfig, preset
+from minimoe.measure.flops import count_flops
+from minimoe.measure.parameters import count_parameters
+from minimoe.show.counts import LEGEND, count_list, count_table, percent, short
+from minimoe.zoo import published
+from minimoe.zoo.configs import FAMILIES, hub_config_from, model_config_from_hub
+from minimoe.zoo.other_shapes import OTHER_FAMILIES, Weight, other_shapes
+from minimoe.zoo.published import (
+    ACTIVE,
+    MODELS,
+    Comparison,
+    NamedCount,
+    PublishedFigure,
+    count_named,
+    hub_shapes,
+    model_count,
+    published_model,
+    published_models,
+    published_names,
+)
+
+FIELDS = {
+    "id", "name", "kind", "context", "attention", "config", "published", "counted", "explanation",
+    "source", "from_memory", "notes",
+}  # fmt: skip
+DISAGREE_IN_TOTAL = {
+    "arctic", "deepseek-v3.2-exp", "glm-4.5-air", "grok-1", "llama-3.1-70b", "llama-4-maverick",
+    "minimax-m2",
+}  # fmt: skip
+DISAGREE_IN_ACTIVE = {"hunyuan-large", "llama-3.1-70b", "qwen3-30b-a3b"}
+# Their own code is not part of transformers.
+CLOSED_FORMULA = {
+    "arctic", "deepseek-moe-145b", "deepseek-moe-16b", "grok-1", "hunyuan-large",
+}  # fmt: skip
+# One model of every model_type that transformers has; the slowest takes about 1.5 s to build.
+IN_TRANSFORMERS = (
+    "deepseek-v2", "deepseek-v3", "deepseek-v3.2-exp", "deepseek-v4-flash", "glm-4.5",
+    "gpt-oss-120b", "gpt2-small", "llama-3.1-8b", "llama-4-maverick", "minimax-m1", "minimax-m2",
+    "mixtral-8x7b", "olmoe-1b-7b", "qwen1.5-moe-a2.7b", "qwen3-235b-a22b", "qwen3-next-80b-a3b",
+)  # fmt: skip
+ONE_OF_EACH_OTHER = {
+    model.config["model_type"]: model
+    for model in published_models()
+    if model.config["model_type"] in OTHER_FAMILIES
+}
+
+
+@pytest.fixture(scope="module")
+def counts() -> dict[str, NamedCount]:
+    """Every published model's count."""
+    return {name: count_named(name) for name in published_names()}
+
+
+def test_there_are_31_models_the_largest_first() -> None:
+    models = published_models()
+    assert len(models) == len(published_names()) == 31
+    assert (models[0].id, models[-1].id) == ("deepseek-v4-pro", "gpt2-small")
+    totals = [model.counted.total for model in models]
+    assert totals == sorted(totals, reverse=True)
+
+
+@pytest.mark.parametrize("name", published_names())
+def test_every_file_is_complete(name: str) -> None:
+    text = (MODELS / f"{name}.json").read_text(encoding="utf-8")
+    data = json.loads(text)
+    assert set(data) == FIELDS and data["id"] == name
+    assert data["config"]["model_type"] in (*FAMILIES, *OTHER_FAMILIES)
+    assert set(data["published"]) == {"total", "active", "also", "source"}
+    assert set(data["counted"]["active"]) == set(ACTIVE)
+    assert {"total", "active", "kv_cache_elements_per_token", "method"} <= set(data["counted"])
+    for figure in filter(None, (data["published"]["total"], data["published"]["active"])):
+        assert re.fullmatch(r"\d+(\.\d+)?[MBT]", figure["printed"])
+        assert figure["convention"] in (*ACTIVE, "without_embeddings_with_mtp")
+    assert data["name"] and data["source"] and data["published"]["source"]
+    assert data["kind"] == ("moe" if data["counted"]["active"][ACTIVE[0]] < data["counted"]["total"]
+                            else "dense")  # fmt: skip
+    assert "memory" not in data["published"]["source"] or data["from_memory"]
+    assert not re.search(r"/(tmp|work|home|root)/", text)
+
+
+@pytest.mark.parametrize("name", published_names())
+def test_the_count_is_the_stored_one_to_the_parameter(
+    counts: dict[str, NamedCount], name: str
+) -> None:
+    count, stored = counts[name].count, published_model(name).counted
+    assert count.total == stored.total == sum(count.parameters_by_place.values())
+    assert count.active_parameters == stored.active
+    assert count.cache_elements_per_token == stored.kv_cache_elements_per_token
+    assert stored.mtp_module in (None, count.mtp_module)
+    assert counts[name].equals_stored_count
+
+
+def test_a_wrong_stored_figure_is_seen(counts: dict[str, NamedCount]) -> None:
+    named = counts["glm-4.5"]
+    assert named.published is not None and named.published.counted.mtp_module is not None
+    stored = named.published.counted
+    for wrong in (
+        replace(stored, total=stored.total + 1),
+        replace(stored, active={**stored.active, "without_embeddings": 1}),
+        replace(stored, kv_cache_elements_per_token=None),
+        replace(stored, mtp_module=1),
+    ):
+        other = replace(named, published=replace(named.published, counted=wrong))
+        assert not other.equals_stored_count
+        assert "0 of 1 counts equal" in count_list([other])
+
+
+@pytest.mark.parametrize("name", IN_TRANSFORMERS)
+def test_the_stored_count_is_that_of_the_model_that_transformers_builds(name: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    model = published_model(name)
+    fields = {field: value for field, value in model.config.items() if field != "model_type"}
+    config = transformers.AutoConfig.for_model(model.config["model_type"], **fields)
+    with_images = "vision_config" in fields
+    auto = "AutoModelForImageTextToText" if with_images else "AutoModelForCausalLM"
+    with torch.device("meta"):
+        built = getattr(transformers, auto).from_config(config)
+    assert sum(p.numel() for p in built.parameters()) == model.counted.total
+
+
+def test_one_model_of_every_family_in_transformers_is_built_there() -> None:
+    kinds = {published_model(name).config["model_type"] for name in published_names()}
+    built = {published_model(name).config["model_type"] for name in IN_TRANSFORMERS}
+    closed = {published_model(name).config["model_type"] for name in CLOSED_FORMULA}
+    assert kinds == built | closed and not built & closed
+    for model in published_models():
+        assert model.counted.method.startswith("closed") == (model.id in CLOSED_FORMULA)
+
+
+def test_what_transformers_lacks_has_the_parts_that_its_authors_name() -> None:
+    arctic = model_count(published_model("arctic").config, 1)
+    expert = arctic.parameters_by_place["routed_experts"] / 128
+    dense = arctic.total - arctic.parameters_by_place["routed_experts"]
+    assert (f"{dense / 1e9:.0f}", f"{expert / 1e9:.2f}") == ("10", "3.66")  # README
+    grok = model_count(published_model("grok-1").config, 1)
+    assert grok.parameters_by_place["norms"] == (4 * 64 + 1) * 6144
+    assert grok.parameters_by_place["embeddings"] == 131_072 * 6144  # tied
+    hunyuan = model_count(published_model("hunyuan-large").config, 1)
+    assert hunyuan.parameters_by_place["attention"] == (
+        64 * 2 * 6400 * 80 * 80 + 32 * 2 * 6400 * 8 * 80
+    )
+
+
+def test_every_second_layer_of_maverick_is_dense_from_the_first_on() -> None:
+    model = other_shapes(published_model("llama-4-maverick").config).model
+    assert model.dense_layers == tuple(range(0, 48, 2))
+    assert other_shapes(published_model("llama-4-scout").config).model.dense_layers == ()
+
+
+def test_24_totals_lie_within_the_published_rounding(counts: dict[str, NamedCount]) -> None:
+    totals = {name: named.total for name, named in counts.items() if named.total}
+    actives = {name: named.active for name, named in counts.items() if named.active}
+    assert {name for name, total in totals.items() if not total.agrees} == DISAGREE_IN_TOTAL
+    assert len(totals) - len(DISAGREE_IN_TOTAL) == 24
+    assert {name for name, active in actives.items() if not active.agrees} == DISAGREE_IN_ACTIVE
+    assert set(counts) - set(actives) == {"grok-1"}
+
+
+def test_every_disagreement_and_nothing_else_is_explained(counts: dict[str, NamedCount]) -> None:
+    for name, named in counts.items():
+        model = named.published
+        assert model is not None
+        assert (model.explanation is None) == named.agrees, name
+        for comparison in (named.total, named.active):
+            if comparison and not comparison.agrees:
+                assert model.explanation is not None
+                by = f"{100 * abs(comparison.relative_difference):.2f} %"
+                assert by in model.explanation, name
+
+
+def test_a_figure_allows_half_of_its_last_digit() -> None:
+    for printed, value, step in (
+        ("46.7B", 46_700_000_000, 100_000_000),
+        ("671B", 671_000_000_000, 1_000_000_000),
+        ("1.6T", 1_600_000_000_000, 100_000_000_000),
+        ("124M", 124_000_000, 1_000_000),
+        ("8B", 8_000_000_000, 1_000_000_000),
+    ):
+        figure = PublishedFigure(printed, "with_embeddings")
+        assert (figure.value, figure.step) == (value, step)
+        for sign in (1, -1):
+            edge = value + sign * step // 2
+            assert Comparison(figure, edge).agrees
+            assert not Comparison(figure, edge + sign).agrees
+            assert Comparison(figure, edge).relative_difference * sign > 0
+
+
+def test_conventions_count_what_they_say(counts: dict[str, NamedCount]) -> None:
+    glm = counts["glm-4.5"].count
+    embeddings = 151_552 * 5120
+    assert glm.total_under("with_embeddings") == glm.total
+    assert glm.total_under("without_input_embedding") == glm.total - embeddings
+    assert glm.total_under("without_embeddings") == glm.total - 2 * embeddings
+    expected = glm.total - 2 * embeddings + glm.mtp_module
+    assert glm.total_under("without_embeddings_with_mtp") == expected == 355_233_991_936
+    assert counts["deepseek-v3"].count.mtp_module == 11_610_067_968
+
+
+def test_the_indexer_adds_13959424_parameters_to_each_layer() -> None:
+    shapes = other_shapes(published_model("deepseek-v3.2-exp").config)
+    assert sum(weight.n_parameters for weight in shapes.extra) == 61 * 13_959_424
+    v3 = model_config_from_hub(published_model("deepseek-v3").config)
+    assert count_parameters(shapes.model).total == count_parameters(v3).total
+
+
+@pytest.mark.parametrize("model_type", sorted(OTHER_FAMILIES))
+def test_every_listed_weight_is_named_and_has_a_shape(model_type: str) -> None:
+    for weight in other_shapes(ONE_OF_EACH_OTHER[model_type].config).weights:
+        assert weight.name and weight.shape and min(weight.shape) > 0 and weight.copies > 0
+        assert weight.place in ("attention", "dense", "norms", "other")
+
+
+def test_weights_cost_2_flops_an_element_unless_they_are_added() -> None:
+    weight = Weight("attention", "some", (3, 5), 2)
+    assert (weight.n_parameters, weight.flops_per_token) == (30, 60)
+    assert replace(weight, multiplied=False).flops_per_token == 0
+    assert replace(weight, active=False).flops_per_token == 0
+    assert replace(weight, shape=(15,)).flops_per_token == 0
+
+
+def test_our_own_models_count_as_they_are_measured() -> None:
+    config = preset("fine_grained")
+    count, parameters = model_count(config, 128), count_parameters(config)
+    flops = count_flops(config, 128)
+    assert count.total == parameters.total
+    assert count.flops_per_token * 128 == flops.forward
+    assert count.training_flops_per_token * 128 == flops.training
+    assert count.cache_elements_per_token == 3 * 2 * 2 * 16
+    assert count.cache_bytes_per_token == 2 * 192
+    assert count.weight_bytes == {16: 2 * count.total, 8: count.total, 4: count.total // 2}
+    assert count.flops_not_counted is None
+
+
+def test_flops_of_other_shapes_are_2_for_each_active_weight_in_a_matrix() -> None:
+    def matrices(name: str, vectors: int) -> int:
+        count = model_count(published_model(name).config, 4096)
+        active = count.active_parameters["without_input_embedding"]
+        return 2 * (active - count.parameters_by_place["norms"] - vectors)
+
+    def flops(name: str) -> int:
+        return model_count(published_model(name).config, 4096).flops_per_token
+
+    assert flops("deepseek-v3.2-exp") == matrices("deepseek-v3.2-exp", 0)
+    # sinks; biases by position; biases and scales of the hyper-connections
+    biases = 20 * 128 * 512 + 21 * 4 * (2 * 512 + 2 * 128)
+    hyper = 43 * 2 * (24 + 3) + 4 + 1
+    assert flops("deepseek-v4-flash") == matrices("deepseek-v4-flash", 43 * 64 + biases + hyper)
+    softmax = 4 * 12 * 16 * 256 * 4096
+    assert flops("qwen3-next-80b-a3b") == matrices("qwen3-next-80b-a3b", 36 * 2 * 32) + softmax
+    assert flops("minimax-m1") == matrices("minimax-m1", 0) + 4 * 10 * 64 * 128 * 4096
+    assert flops("hunyuan-large") == matrices("hunyuan-large", 0) + 4 * 64 * 80 * 80 * 4096
+    assert flops("deepseek-moe-16b") == matrices("deepseek-moe-16b", 0) + 4 * 28 * 2048 * 4096
+    qkv_biases = 46 * (96 + 2 * 8) * 128
+    assert flops("glm-4.5-air") == matrices("glm-4.5-air", qkv_biases) + 4 * 46 * 96 * 128 * 4096
+
+
+def test_attention_whose_flops_are_unknown_is_said(counts: dict[str, NamedCount]) -> None:
+    unknown = {name for name, named in counts.items() if named.count.flops_not_counted}
+    assert unknown == {"deepseek-v3.2-exp", "deepseek-v4-flash", "deepseek-v4-pro",
+                       "qwen3-next-80b-a3b", "minimax-text-01", "minimax-m1"}  # fmt: skip
+    table = count_table([counts["minimax-m1"]])
+    assert "≥ " in table and "FLOPs without the 70 lightning attention layers' recurrence" in table
+    assert "≥" not in count_table([counts["mixtral-8x7b"]])
+
+
+SMALL = AttentionConfig(d_model=32, n_heads=4, n_kv_heads=2, d_head=8)
+SMALL_BY_FAMILY = {
+    "qwen2": ModelConfig(n_layers=2, attention=replace(SMALL, qkv_bias=True), d_ff=48),
+    "qwen3": ModelConfig(n_layers=2, attention=replace(SMALL, qk_norm="head"), d_ff=48),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_config_json_counts_as_our_configuration_of_it(tmp_path: Path, family: str) -> None:
+    ours = SMALL_BY_FAMILY.get(family) or next(
+        model_config_from_hub(model.config)
+        for model in published_models()
+        if model.config["model_type"] == family
+    )
+    data = hub_config_from(ours)
+    assert data["model_type"] == family
+    (tmp_path / "config.json").write_text(json.dumps(data))
+    for path in (tmp_path, tmp_path / "config.json"):
+        named = count_named(str(path), 64)
+        assert named.count == model_count(ours, 64) and named.published is None
+        assert named.count.total == count_parameters(ours).total
+
+
+def test_a_length_is_4096_or_what_the_model_reads() -> None:
+    lengths = {name: count_named(name).count.length for name in ("mixtral-8x7b", "gpt2-small")}
+    assert lengths == {"mixtral-8x7b": 4096, "gpt2-small": 1024}
+    assert count_named("moe").count.length == 128
+
+
+@pytest.mark.parametrize("model_type", sorted(OTHER_FAMILIES))
+def test_a_field_that_is_missing_or_wrong_is_refused_or_not_needed(model_type: str) -> None:
+    config = ONE_OF_EACH_OTHER[model_type].config
+    total = model_count(config, 1).total
+    refused = set()
+    for name in config:
+        for value in (None, "many", -1, []):
+            try:
+                other = model_count({**config, name: value}, 1)
+                assert other.total == total, (name, value)
+            except InputError as error:
+                refused.add(name)
+                assert "\n" not in str(error)
+    assert "model_type" in refused
+    assert {"hidden_size", "vocab_size", "num_hidden_layers"} <= refused or "text_config" in refused
+
+
+def test_unknown_names_are_refused_with_near_ones() -> None:
+    with pytest.raises(InputError, match="'deepseek-v33'; near it: deepseek-v3, "):
+        published_model("deepseek-v33")
+    with pytest.raises(InputError, match="near it: mixtral-8x7b; the path of a config.json works"):
+        count_named("mixtral")
+    with pytest.raises(InputError, match="minimoe count --all lists them"):
+        count_named("zzz")
+    with pytest.raises(InputError, match="model_type must be one of llama, .*, arctic, got 'bert'"):
+        hub_shapes({"model_type": "bert"})
+    with pytest.raises(InputError, match="model_type must be one of deepseek, .*, got 'llama'"):
+        other_shapes({"model_type": "llama"})
+    with pytest.raises(InputError, match=r"length must lie in \[1, 1024\]"):
+        model_count(published_model("gpt2-small").config, 1025)
+
+
+def test_a_shape_that_contradicts_itself_is_refused() -> None:
+    v4 = published_model("deepseek-v4-flash").config
+    for fields, message in (
+        ({"o_groups": 7}, "o_groups must divide heads \\* head_dim=32768, got 7"),
+        ({"compress_ratios": [4]}, "must list num_hidden_layers=43 layers, got 1"),
+        ({"compress_ratios": [8] * 43}, "must hold 0 or 4 or 128, got 8"),
+        ({"num_experts_per_tok": 257}, "n_routed_experts=256\\], got 257"),
+    ):
+        with pytest.raises(InputError, match=message):
+            other_shapes({**v4, **fields})
+
+
+def test_minimax_is_read_in_its_authors_spelling() -> None:
+    config = dict(published_model("minimax-m1").config)
+    kinds = config.pop("layer_types")
+    config["attn_type_list"] = [int(kind == "full_attention") for kind in kinds]
+    assert model_count(config, 1).total == published_model("minimax-m1").counted.total
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command prints."""
+    assert main(["count", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_json_of_one_model_is_flat(capsys: pytest.CaptureFixture[str]) -> None:
+    result: dict[str, Any] = json.loads(printed(capsys, "deepseek-v3", "--json"))
+    assert result["model"] == "deepseek-v3"
+    assert result["total_parameters"] == 671_026_404_352
+    assert result["active_parameters"] == {
+        "with_embeddings": 37_552_282_624,
+        "without_input_embedding": 36_625_603_584,
+        "without_embeddings": 35_698_924_544,
+    }
+    assert result["kv_cache_elements_per_token"] == 61 * 576
+    assert result["kv_cache_bytes_per_token"] == 70_272
+    assert result["length"] == 4096
+    assert result["weight_bytes"] == {"16": 1_342_052_808_704, "8": 671_026_404_352,
+                                      "4": 335_513_202_176}  # fmt: skip
+    assert sum(result["parameters_by_place"].values()) == result["total_parameters"]
+    assert result["training_flops_per_token"] > 3 * result["flops_per_token"] > 0
+    assert result["published"]["total"]["agrees"] and result["published"]["agrees"]
+    assert result["published"]["active"]["printed"] == "37B"
+    assert result["published"]["equals_stored_count"]
+
+
+def test_json_of_several_models_is_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    result = json.loads(printed(capsys, "moe", "grok-1", "--json"))
+    assert list(result) == ["moe", "grok-1"]
+    assert result["moe"]["published"] is None
+    assert result["grok-1"]["published"]["active"] is None
+    assert json.loads(printed(capsys, "moe", "moe", "--json"))["model"] == "moe"
+    result = json.loads(printed(capsys, "--all", "--json"))
+    assert len(result) == 31
+    assert all(model["published"]["equals_stored_count"] for model in result.values())
+
+
+def test_the_list_of_all_models_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "--all")
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    rows = {line.split()[0]: line for line in lines[2:33]}
+    assert set(rows) == set(published_names())
+    for name in published_names():
+        wrong = (name in DISAGREE_IN_TOTAL) + 2 * (name in DISAGREE_IN_ACTIVE)
+        assert rows[name].endswith(("yes", "no: total", "no: active", "no: both")[wrong])
+        explanation = published_model(name).explanation
+        assert (f"\n{name}: " in text) == (explanation is not None)
+    assert rows["glm-4.5-air"].split()[1] == "107.99B*"
+    assert "24 of 31 totals, 27 of 30 active" in text
+    assert "31 of 31 counts equal the stored ones" in text
+    unwrapped = " ".join(text.split())
+    assert LEGEND in unwrapped and (published_model("arctic").explanation or "?") in unwrapped
+
+
+@pytest.mark.parametrize("names", [["deepseek-v4-pro"], ["deepseek-v3", "gpt2-small"],
+                                   ["deepseek-v4-pro", "deepseek-v3.2-exp", "qwen3-next-80b-a3b",
+                                    "deepseek-moe-145b"], []])  # fmt: skip
+def test_the_table_fits_a_terminal_and_holds_every_number(
+    capsys: pytest.CaptureFixture[str], names: list[str]
+) -> None:
+    text = printed(capsys, *names)
+    assert max(map(len, text.splitlines())) <= 100
+    for name in names or ("dense", "moe", "switch", "fine_grained"):
+        count = count_named(name).count
+        active = count.active_parameters.values()
+        for number in (count.total, *active, *filter(None, count.parameters_by_place.values())):
+            assert f"{number:,}" in text
+        if name in published_names():
+            model = published_model(name)
+            assert f"\n{model.name}\n" in text
+            for line in (*model.notes, *model.also, *model.from_memory, model.source):
+                assert " ".join(line.split()) in " ".join(text.split())
+
+
+def test_a_cache_without_a_fixed_size_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    (elements,) = re.findall(r"^  elements +(\S+)$", printed(capsys, "deepseek-v4-pro"), re.M)
+    assert elements == "–"
+
+
+def test_more_than_four_models_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(hub_config_from(SMALL_BY_FAMILY["qwen2"])))
+    names = ["moe", "mixtral-8x7b", "grok-1", str(tmp_path), "dense"]
+    lines = count_list([count_named(name) for name in names]).splitlines()
+    assert [line[0] for line in lines[2:7]] == ["m", "m", "g", "…", "d"]
+    assert max(map(len, lines)) <= 100
+    assert "2 of 2 counts equal" in "\n".join(lines)
+
+
+def test_numbers_are_short() -> None:
+    assert [short(n) for n in (4096, 1_234_567, 671_026_404_352, 1_572_997_179_491)] == [
+        "4,096", "1.23M", "671.03B", "1.573T",
+    ]  # fmt: skip
+    assert (percent(0.0187), percent(-0.00001)) == ("+1.87 %", "-0.00 %")
+
+
+def test_bad_input_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "bert.json").write_text('{"model_type": "bert"}')
+    for arguments, message in (
+        (["mixtral"], "near it: mixtral-8x7b"),
+        ([str(tmp_path / "nowhere.json")], "nowhere.json: No such file"),
+        ([str(tmp_path)], "config.json: No such file"),
+        ([str(tmp_path / "bad.json")], "bad.json is not JSON"),
+        ([str(tmp_path / "list.json")], "list.json must hold a JSON object, got list"),
+        ([str(tmp_path / "bert.json")], "bert.json: model_type must be one of llama, "),
+        (["deepseek-v3", "--length", "0"],
+         "deepseek-v3: length must lie in [1, 163840], the positions that the model reads, got 0"),
+        (["gpt2-small", "--length", "2048"], "length must lie in [1, 1024]"),
+        (["moe", "--all"], "--all counts every published model; leave out moe"),
+    ):  # fmt: skip
+        assert main(["count", *arguments]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and err.count("\n") == 1 and message in err, err
+
+
+def test_the_records_are_plain_data() -> None:
+    for model in published_models():
+        json.dumps(asdict(model))
+    assert published.published_model("mixtral-8x7b").name == "Mixtral 8x7B"
