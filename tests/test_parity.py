@@ -203,6 +203,17 @@ def test_the_older_spelling_of_rotary_scaling_means_the_same(
     assert_equal(ours(case.tokens())[0], logits)
 
 
+@pytest.mark.parametrize("name", ["dense", "moe"])
+def test_a_model_of_ours_is_one_of_the_oracles(name: str, tmp_path: Path) -> None:
+    ours = Transformer(minimoe.config.preset(name), seed=1).double().requires_grad_(False)
+    minimoe.save_pretrained(ours, tmp_path)
+    tokens = torch.randint(0, 256, (2, 9), generator=torch.Generator().manual_seed(0))
+    loaded_oracle(tmp_path)  # what this imports must not keep float64 for float32
+    with exact_oracle():
+        logits = oracle_logits(loaded_oracle(tmp_path)[0], tokens)
+    assert_equal(ours(tokens)[0], logits)
+
+
 # --- Where transformers departs from the papers, and where we follow it
 
 

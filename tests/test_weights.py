@@ -379,6 +379,10 @@ def test_layers_that_predict_further_tokens_are_skipped_and_others_are_not(tmp_p
     predicts = {"model.layers.2.eh_proj.weight": torch.ones(16, 32)}
     change(tmp_path, lambda tensors: tensors.update(predicts))
     assert same(load_pretrained(tmp_path), random_model("deepseek_v3"))
+    inside = {"model.layers.1.eh_proj.weight": torch.ones(16, 32)}
+    change(tmp_path, lambda tensors: tensors.update(inside))
+    message = refusal(lambda: load_pretrained(tmp_path))
+    assert message.endswith("config.json; 1 unexpected: model.layers.1.eh_proj.weight")
 
 
 def test_kimi_k2_is_loaded_as_a_deepseek_v3(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def read_hub_config(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"cannot read {path}: {error.strerror}; give a config.json or its directory"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} must hold a JSON object, got {type(data).__name__}")

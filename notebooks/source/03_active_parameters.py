@@ -40,7 +40,8 @@ style()
 # A tiny model first, of the kind that DeepSeek builds: 3 blocks of width $D=64$, the first with a
 # dense feed-forward layer of width 128, the other two with $E=32$ experts of width $F=32$. A token
 # is sent to $K=3$ of them and to one **shared expert** that serves every token. An expert is three
-# matrices, $3DF$ parameters. By hand, then by formula, then by adding up the model's tensors:
+# matrices, $3DF$ parameters; the other letters are those of notebook 01. By hand, then by formula,
+# then by adding up the model's tensors:
 
 # %%
 V, D, H, G, d, F, E, K = 256, 64, 4, 2, 16, 32, 32, 3
@@ -101,9 +102,10 @@ plot_shares_log(ax, groups, "all parameters, B", "active parameters, B", shares)
 # %% [markdown]
 # **Look.** Both axes are logarithmic: all parameters to the right, active ones upwards. The six
 # dense models (round) lie on the dashed diagonal, where all is active. The 25 MoE models (square)
-# lie below it: Mixtral furthest up, just above a quarter, the largest ones between the dotted lines
-# of 10 % and of 3 %. DeepSeek-V3, with its twin R1, is the 671B of the claim. From Mixtral to
-# DeepSeek-V4-Flash, far to its right, the whole grows sixfold and the active part by 7 %.
+# lie below it: nearest to it Mixtral, with just above a quarter; those of more than 500 B lie
+# between the dotted lines of 10 % and of 3 %. DeepSeek-V3, with its twin R1, is the 671B of the
+# claim. From Mixtral to DeepSeek-V4-Flash, far to its right, the whole grows sixfold and the active
+# part by 7 %.
 #
 # By the name, "Mixtral 8x7B" is often taken for 56B, 14B active. But only the experts are
 # eightfold; attention, embeddings and routers exist once:
@@ -117,11 +119,11 @@ print(f"by the name: {8 * 7}B, {2 * 7}B active")
 print(f"8 x {experts:,} + {once:,} = {mixtral[0]:.2f} B, with 2 x {mixtral[1]:.2f} B")
 
 # %%
-assert all(c.equals_stored_count for c in counts.values()) and len(moes) == 25
-assert all(whole == part for whole, part in dense.values())
-active = {name: 100 * part / whole for name, (whole, part) in moes.items()}
-for name in (max(active, key=active.get), min(active, key=active.get)):
-    print(f"{name}: {active[name]:.1f} % active")
+assert len(moes) == 25 and all(c.equals_stored_count for c in counts.values())
+active = {name: 100 * part / whole for name, (whole, part) in (dense | moes).items()}
+assert all(active[n] == 100 for n in dense) and max(moes, key=active.get) == "mixtral-8x7b"
+assert all(3 < active[n] < 10 for n, (whole, _) in moes.items() if whole > 500)
+print(f"Mixtral: {active['mixtral-8x7b']:.1f} % active, the least: {min(active.values()):.1f} %")
 print(f"V4-Flash over Mixtral: {flash[0] / mixtral[0]:.2f} and {flash[1] / mixtral[1]:.2f} times")
 
 # %% [markdown]
@@ -200,7 +202,7 @@ print(text_table(["model", "printed", "both", "head only", "neither"], rows, ali
 # %%
 alone, printed = [list(fits.values()).count([w]) for w in v3.active_parameters], len(fits)
 print(f"{printed} models, {sum(alone)} fit just one: both, head, neither {alone}")
-print(counts["deepseek-v3"].published.notes[1])
+print(next(note for note in counts["deepseek-v3"].published.notes if "36.7B" in note))
 assert fits["deepseek-v3"] == ["without_input_embedding"] and round(active / 1e9) == 38
 assert [min(len(ways), 2) for ways in fits.values()].count(2) == 7
 assert count.touched == count.active_without_input_embedding + D  # what the meter saw
@@ -241,10 +243,10 @@ print(text_table(["currency", "E=32, K=3", "E=33, K=3", "E=32, K=4"], rows))
 
 # %% [markdown]
 # **Look.** It is (b). An expert that is only there costs parameters, memory, and a row in each of
-# two routers: 256 FLOPs. One token does not read it, yet a large batch may need all of it (the row
-# says at most: every expert, every row of the embedding). An expert that is also *used* costs no
-# parameter, but FLOPs and bytes for every token. Neither touches the cache of keys and values,
-# which belongs to attention.
+# two routers: 256 FLOPs. One token reads as many experts as before, yet a large batch may need the
+# new one too (that row is a bound: every expert, every row of the embedding). An expert that is also
+# *used* costs no parameter, but FLOPs and bytes for every token. Neither touches the cache of keys
+# and values, which belongs to attention.
 #
 # Formulas can be wrong. So the three models are built, and watched at 512 tokens in 8 texts. Then
 # the same two steps for DeepSeek-V3, at 16 bits a number; 257 experts cannot be grouped by eight, so
@@ -266,7 +268,8 @@ assert [measured(c) for c in three] == costs
 print("three models, six currencies: all 18 measured as the formulas say")
 
 # %%
-v3_config = configs.model_config_from_hub(counts["deepseek-v3"].published.config)  # 61 blocks
+v3_config = configs.model_config_from_hub(counts["deepseek-v3"].published.config)
+assert v3_config.n_layers == 61 and v3_config.n_moe_layers == 58
 free = replace(v3_config.moe, n_expert_groups=1, n_limited_groups=1, n_group_scores=1)
 steps = {"E=257": replace(free, n_routed_experts=257), "K=9": replace(free, top_k=9)}
 costs = [by_formula(replace(v3_config, moe=m), 2) for m in (free, *steps.values())]
@@ -283,8 +286,9 @@ print(text_table(["currency", "E=256, K=8", *steps], rows))
 # ## FLOPs follow the active share; what a batch reads does not
 #
 # An article says that an MoE computes faster. Of FLOPs in products with weights that is exact: 2
-# for each active weight in a matrix, as in notebook 01. Compare with the same model when every
-# token visits *all* experts:
+# for each active weight in a matrix, as in notebook 01. (The experts run one by one here; a way that
+# pads them multiplies its padding too.) Compare with the same model when every token visits *all*
+# experts:
 
 # %%
 for c in (config, replace(config, moe=replace(layer, top_k=E))):
@@ -331,7 +335,7 @@ assert read[0] == 100 * K / E and 80 < read[5] < 95 and read[-1] == 100
 # %% [markdown]
 # ## Open weights can be opened
 #
-# The weights of DeepSeek-V3 would fill the 1,342,052,808,704 bytes of the table above, but their
+# At 16 bits a number, DeepSeek-V3 would fill the 1,342,052,808,704 bytes of the table above, but its
 # *format* fits any size. We write a tiny model with its rules and its kind of attention
 # (notebook 11) in that format into an empty folder.
 #
@@ -409,8 +413,8 @@ print(f"{n_idle} of 64 experts destroyed, all logits the same to the last bit")
 # 45.6 % of what a token uses in DeepSeek-V3 serves every token, as in a monolithic model.
 # `open-inspect`: *shown here, with a condition*. A small model in the published format was counted,
 # traced and audited, each exactly. The files say where a token goes, not why, and nothing about
-# what the model was trained on; understanding is more work (notebooks 07 and 11). `moe-faster`:
-# FLOPs follow the active share exactly, 18.3 times fewer in DeepSeek-V3's products with weights;
+# what the model was trained on, nor whether a service runs these very files; understanding is more
+# work (notebooks 07 and 11). `moe-faster`: FLOPs follow the active share exactly, 18.3 times fewer in DeepSeek-V3's products with weights;
 # whether time follows is a question for notebook 04.
 #
 # **Try.**

@@ -100,15 +100,16 @@ text = torch.randint(256, (1, 128), generator=torch.Generator().manual_seed(1))
 again = [measured_flops(model, text[:, :n]) for n in lengths]
 cache = KVCache(model.config, 1, 128, like=model.embedding)
 kept = [flops_of(partial(model, token, cache)) for token in text.split(1, dim=1)]
-curves = {"read all again": (lengths, again), "with a cache": (lengths, kept)}
-plot_curves(plt.subplots()[1], curves, "tokens so far", "FLOPs for the next one")
+ways = {"read all again": again, "with a cache": kept}
+curves = {way: (lengths, [f / 1e6 for f in flops]) for way, flops in ways.items()}
+plot_curves(plt.subplots()[1], curves, "tokens so far", "million FLOPs for the next one")
 
 # %% [markdown]
 # **Look.** Two curves over the number of tokens so far. With a cache the next token costs about the
 # same at any time: at this scale the curve is flat. Without one the cost climbs, a little faster
 # than in a straight line. The areas under the curves are the cost of the whole text of $N$ tokens.
-# With a cache, the cost of the weights grows with $N$ and that of attention with $N^2$; without one,
-# with $N^2$ and $N^3$.
+# With a cache, the cost of the weights grows with $N$ and that of attention with $N^2$; without
+# one, with $N^2$ and $N^3$.
 
 # %%
 one = count_flops(model.config, 1)
@@ -167,10 +168,10 @@ plot_stacked(plt.subplots(figsize=(8, 3))[1], parts, "bytes per token and layer,
 #
 # A new token needs all weights of the layer and all of its cache from memory. The first table says
 # at which context the two are equally large; before it, the weights are the larger part. (That is
-# for one text. In a batch the weights are read once for all texts and each cache for its own, so the
-# caches take over sooner.) And it says how many multiply-adds are done with each number of the
-# cache. In MHA it is a single one: a chip that multiplies faster than it reads waits for its memory.
-# MQA does 16 and MLA 30, so there the arithmetic may be the limit instead.
+# for one text. In a batch the weights are read once for all texts and each cache for its own, so
+# the caches take over sooner.) And it says how many multiply-adds are done with each number of the
+# cache. In MHA it is a single one: a chip that multiplies faster than it reads waits for its
+# memory. MQA does 16 and MLA 30, so there the arithmetic may be the limit instead.
 #
 # The second table puts the time of a new token's attention (heads that share keys in one product,
 # so that the cache is read once) beside the time of merely *reading* the same bytes, a plain sum.
@@ -214,11 +215,11 @@ print(text_table(["", "context", "MB", "ms to read", "ms attention", "spread"], 
 assert rows[2][4] > 2 * rows[8][4] and rows[2][4] > 3 * rows[0][4]
 
 # %% [markdown]
-# Where attention takes about as long as reading, memory is the limit; where much longer, arithmetic.
-# Two things hold by a wide margin: MHA's time grows with the context, and MQA, which reads a
-# sixteenth, needs less than half of it. MLA reads a seventh of MHA's bytes but multiplies over four
-# times as often, so on a plain CPU it need not be faster. The *room* it saves is the same on every
-# machine.
+# Where attention takes about as long as reading, memory is the limit; where much longer,
+# arithmetic. Two things hold by a wide margin: MHA's time grows with the context, and MQA, which
+# reads a sixteenth, needs less than half of it. MLA reads a seventh of MHA's bytes but multiplies
+# over four times as often, so on a plain CPU it need not be faster. The *room* it saves is the same
+# on every machine.
 #
 # ## Latent attention by hand: down to a latent, up to all heads
 #
@@ -245,10 +246,11 @@ naive = layer.o @ torch.einsum("hn,hnd->hd", weights, values).flatten()
 
 # %% [markdown]
 # The catch: `keys` and `values` were computed for all 24 tokens to serve one new one, and for the
-# next it is all 25. This is the **naive** way, which pays in FLOPs what it saves in bytes. But
-# $(W_k c) \cdot q = c \cdot (W_k^\top q)$, and on the right the matrix meets the one new query and
-# not the many old latents. Likewise for the values: sum the latents first, then apply $W_v$ once.
-# That is the **absorbed** way; all heads then attend over the same latents, much as in MQA. Both
+# next it is all of them again. This is the **naive** way, which pays in FLOPs what it saves in
+# bytes. But $(W_k c) \cdot q = c \cdot (W_k^\top q)$, and on the right the matrix meets the one new
+# query and not the many old latents. Likewise for the values: sum the latents first, then apply
+# $W_v$ once.
+# This is the **absorbed** way; all heads then attend over the same latents, much as in MQA. Both
 # ways must give what the package gives.
 #
 # Why is the position kept out of the latent? If keys were turned by their positions, the rotation
@@ -300,9 +302,9 @@ print(text_table(["new tokens", "context", "naive", "absorbed", "naive / absorbe
 # %% [markdown]
 # **Look.** FLOPs for each new token. Writing, the naive way costs more, and the factor grows with
 # the context: at 4,096 it is above 50. Reading at once, the absorbed way loses: keys and values are
-# computed once per token in any case, and vectors of width 288 and 256 cost more than those of width
-# 96 and 64. So the package reads a prompt naively and writes absorbed (`way="auto"`). The cells below
-# have the formula, and the time of a new token.
+# computed once per token in any case, and vectors of width 288 and 256 cost more than those of
+# width 96 and 64. So the package reads a prompt naively and writes absorbed (`way="auto"`). The
+# cells below have the formula, and the time of a new token.
 
 # %%
 same = 2 * (1024 * 16 * 96 + 1024 * 288 + 1024 * 16 * 64)  # projections of the new token
@@ -321,10 +323,10 @@ assert rows[-1][1] > 3 * rows[-1][3]
 
 # %% [markdown]
 # **What goes wrong.** Two mistakes are common, and neither stops a program. *The rotary key is
-# forgotten*: a formula that counts only the latent is short by 64 of 576 for DeepSeek-V3, and a cache
-# that really leaves it out makes another model. *Full keys and values are cached*: the result is
-# right and nothing is saved. With V3's 128 heads it would be 71 times the latent cache, and more than
-# MHA.
+# forgotten*: a formula that counts only the latent is short by 64 of 576 for DeepSeek-V3, and a
+# cache that really leaves it out makes another model. *Full keys and values are cached*: the result
+# is right and nothing is saved. With V3's 128 heads it would be 71 times the latent cache, and more
+# than MHA.
 
 # %%
 blind = (q_latent @ c.T / 24**0.5).softmax(-1)
@@ -368,10 +370,10 @@ plot_bars_log(plt.subplots(figsize=(8, 3.2))[1], amounts, "router logits")
 
 # %% [markdown]
 # **Look.** Five bars on a logarithmic axis; compare their ends. Reading against writing moves the
-# router logits by rounding only. In float64 that is less than $10^{-12}$, in float32 still less than
-# half of the smallest margin, so no choice can flip. In bfloat16 it is more than the smallest margin:
-# some choices flip, and there a token goes through another expert. So the test is exact for an MoE
-# too, in float64; and where two runs in low precision differ, the cache need not be wrong.
+# router logits by rounding only. In float64 that is less than $10^{-12}$, in float32 still less
+# than half of the smallest margin, so no choice can flip. In bfloat16 it is more than the smallest
+# margin: some choices flip, and there a token goes through another expert. So the test is exact for
+# an MoE too, in float64; and where two runs in low precision differ, the cache need not be wrong.
 
 # %%
 model = Transformer(mixed).double().requires_grad_(False)
@@ -384,9 +386,9 @@ print(f"{margin.numel()} choices, smallest margin {margin.min():.5f}; flips in b
 # %% [markdown]
 # ## Of "93.3 % less cache", latent attention is a part
 #
-# DeepSeek-V2 needs 93.3 % less cache than the dense DeepSeek LLM 67B, and it is often said that this
-# is latent attention's doing. Both configurations are published, so anyone can build the two caches
-# and weigh them.
+# DeepSeek-V2 needs 93.3 % less cache than the dense DeepSeek LLM 67B, and it is often said that
+# this is latent attention's doing. Both configurations are published, so anyone can build the two
+# caches and weigh them.
 #
 # **Predict.** If both store 16-bit numbers, how much less does V2 keep of a token: 93, 82 or 72 %?
 # And if both also had the same number of layers?
@@ -406,13 +408,14 @@ plot_stacked(plt.subplots(figsize=(8, 3))[1], bars, "bytes per token, all layers
 
 # %% [markdown]
 # **Look.** Four bars, from long to short: DeepSeek 67B; the same with as few layers as V2; V2 with
-# 16-bit numbers; V2 with 6-bit numbers. Each step has another cause. Fewer layers take away more than
-# a third. The next and largest step is latent attention. The last one is that V2 stores its numbers
-# in 6 bits on average, which 67B could do as well. (8/9 of V2's bytes are the latent, 512 of 576.)
+# 16-bit numbers; V2 with 6-bit numbers. Each step has another cause. Fewer layers take away more
+# than a third. The next and largest step is latent attention. The last one is that V2 stores its
+# numbers in 6 bits on average, which 67B could do as well. (8/9 of V2's bytes are the latent, 512
+# of 576.)
 #
-# So 93.3 % is right as a sum, and wrong as the merit of latent attention: that is 82.2 % without the
-# 6 bits, and 71.9 % layer by layer. Nor is the rival multi-head: 67B already shares its keys in 8
-# groups. Beside the multi-head model of the report's own comparison, which keeps 860.2 thousand
+# So 93.3 % is right as a sum, and wrong as the merit of latent attention: that is 82.2 % without
+# the 6 bits, and 71.9 % layer by layer. Nor is the rival multi-head: 67B already shares its keys in
+# 8 groups. Beside the multi-head model of the report's own comparison, which keeps 860.2 thousand
 # numbers, V2 keeps 4 %. Each figure is true of its own rival.
 #
 # The second cell below draws all published models that the package knows and whose cache grows by a
@@ -441,8 +444,8 @@ plot_bars_log(plt.subplots(figsize=(8, 8.5))[1], caches, "bytes per token, 16-bi
 # %% [markdown]
 # **Look.** One bar for each model, sorted, on a logarithmic axis. GPT-3 is on top with several
 # million bytes for a token: multi-head attention in 96 layers. Most models share keys in groups and
-# lie to the right of the 100 k line. DeepSeek-V3 (and R1, which has its shape), one of the largest by
-# parameters, is among the shortest bars with 70,272 bytes; shorter are only V2, small GPT-2, and
+# lie to the right of the 100 k line. DeepSeek-V3 (and R1, which has its shape), one of the largest
+# by parameters, is among the shortest bars with 70,272 bytes; shorter are only V2, small GPT-2, and
 # hybrids in which few layers keep anything that grows. gpt-oss is near, with narrow heads in few
 # layers, and is drawn as if every layer kept everything. In fact every second layer of it sees only
 # 128 positions, its own included (a **sliding window**), and may forget the rest: at length $L$ the
@@ -473,30 +476,31 @@ for bits in (8, 6, 4):
 # %% [markdown]
 # ## Takeaway
 #
-# - A cache trades FLOPs for memory: nothing is computed twice, and every token leaves bytes in every
-#   layer. How many follows from the published configuration by one multiplication.
-# - Sharing keys (GQA, MQA), a latent (MLA), a window and fewer bits all shrink it, and their factors
-#   multiply. MLA must keep its rotary key, and wants the absorbed way for writing and the naive way
-#   for reading.
-# - "93.3 % less" compares two whole systems. Layer by layer and at equal bits, latent attention saves
-#   71.9 % against 8 groups.
+# - A cache trades FLOPs for memory: nothing is computed twice, and every token leaves bytes in
+#   every layer. How many follows from the published configuration by one multiplication.
+# - Sharing keys (GQA, MQA), a latent (MLA), a window and fewer bits all shrink it, and their
+#   factors multiply. MLA must keep its rotary key, and wants the absorbed way for writing and the
+#   naive way for reading.
+# - "93.3 % less" compares two whole systems. Layer by layer and at equal bits, latent attention
+#   saves 71.9 % against 8 groups.
 #
-# **Verdict on the claims.** `long-context`: *arithmetic checked*. What makes a long context affordable
-# is right to the byte: 131,072 tokens take 9.2 GB in DeepSeek-V3, and 67.6 GB in a dense model of 405
-# billion parameters. But attention still reads all of it for each new token, and neither what a
-# trained model makes of a long context nor what sharing costs in quality was tested here.
-# `open-inspect`: *shown here, with a condition*. From published configurations anyone can compute the
-# cache, and correct what is said about it. That is counting; it took no weights, and it explains
-# nothing that the model says.
+# **Verdict on the claims.** `long-context`: *arithmetic checked*. What makes a long context
+# affordable is right to the byte: 131,072 tokens take 9.2 GB in DeepSeek-V3, and 67.6 GB in a dense
+# model of 405 billion parameters. But attention still reads all of it for each new token, and
+# neither what a trained model makes of a long context nor what sharing costs in quality was tested
+# here. `open-inspect`: *shown here, with a condition*. From published configurations anyone can
+# compute the cache, and correct what is said about it. That is counting; it took no weights, and it
+# explains nothing that the model says.
 #
 # **Try.**
 #
-# 1. A server has 40 GB left for caches. How many texts of 32,768 tokens fit at once, with V3's cache
-#    and with that of Llama-3.1-405B?
+# 1. A server has 40 GB left for caches. How many texts of 32,768 tokens fit at once, with V3's
+#    cache and with that of Llama-3.1-405B?
 # 2. A long prompt can be read in pieces, through the cache. How large must a piece be for the naive
 #    way to be cheaper, at a context of 4,096? Derive it from the formula, then count.
-# 3. How much does the window save gpt-oss at 4,096 and at 131,072 tokens? Then check that nothing is
-#    lost: in a model whose layers have a window of 8, spoil all that lies before it in the cache.
+# 3. How much does the window save gpt-oss at 4,096 and at 131,072 tokens? Then check that nothing
+#    is lost: in a model whose layers have a window of 8, spoil all that lies before it in the
+#    cache.
 # 4. MQA keeps one key and one value, absorbed MLA one latent. Why is that more than twice as much,
 #    and what does it buy?
 #
@@ -547,10 +551,10 @@ for bits in (8, 6, 4):
 #
 # </details>
 #
-# **Source.** MQA: Shazeer, arXiv 1911.02150. GQA: arXiv 2305.13245. MLA, 93.3 %, the 6 bits (section
-# 3.2.3) and the comparison with multi-head attention (Table 9): DeepSeek-V2, arXiv 2405.04434. Bytes
-# per token of three models: Table 1 of arXiv 2505.09343. Rotary positions: arXiv 2104.09864. Windows:
-# the published configuration of gpt-oss-120b.
+# **Source.** MQA: Shazeer, arXiv 1911.02150. GQA: arXiv 2305.13245. MLA, 93.3 %, the 6 bits
+# (section 3.2.3) and the comparison with multi-head attention (Table 9): DeepSeek-V2, arXiv
+# 2405.04434. Bytes per token of three models: Table 1 of arXiv 2505.09343. Rotary positions: arXiv
+# 2104.09864. Windows: the published configuration of gpt-oss-120b.
 #
-# **Next.** 12 · How few bits can a model train with? Until it is built, the [map](00_map.ipynb)
-# shows what comes.
+# **Next.** Notebook 12 · How few bits can a model train with? Until it is built, the
+# [map](00_map.ipynb) shows what comes.
