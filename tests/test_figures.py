@@ -168,6 +168,20 @@ def test_labels_of_crowded_points_cover_neither_one_another_nor_a_point(ax: Axes
     marks = ax.transData.transform(numbers)
     assert not any(box.contains(*mark) for box in found for mark in marks)
     assert all(ax.bbox.contains(*corner) for box in found for corner in (box.min, box.max))
+    apart = np.array([[distance(box, mark) for mark in marks] for box in found])
+    others = np.where(np.eye(24, dtype=bool), np.inf, apart).min(1)
+    assert (others > np.minimum(apart.diagonal(), 13)).all()  # 14 less what drawing rounds
+
+
+def distance(box: Any, point: np.ndarray) -> float:
+    return float(np.hypot(*np.maximum(0, np.maximum(box.min - point, point - box.max))))
+
+
+def test_a_label_without_room_leaves_the_axes_as_wide_as_they_were(ax: Axes) -> None:
+    draw.plot_shares_log(ax, {"one": {"a very long name " * 9: (1.0, 1.0)}}, "x", "y", shares=())
+    before = ax.bbox.width
+    ax.figure.draw_without_rendering()  # type: ignore
+    assert ax.bbox.width == before
 
 
 def test_a_label_alone_stands_right_of_its_point_and_one_without_room_on_it() -> None:
@@ -188,7 +202,7 @@ def test_a_label_that_finds_no_place_goes_first() -> None:
     assert offsets.round().tolist() == [[-17, 0], [-17, 0]]
 
 
-@pytest.mark.parametrize(("least", "step"), [(7.0e4, 10), (4e-16, 1000)])
+@pytest.mark.parametrize(("least", "step"), [(7.0e4, 10), (1e-3, 100), (4e-16, 1000)])
 def test_logarithmic_bars_name_the_step_between_their_grid_lines(
     ax: Axes, least: float, step: int
 ) -> None:

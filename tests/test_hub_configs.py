@@ -596,6 +596,7 @@ def test_a_config_json_is_found_in_its_directory(tmp_path: Path) -> None:
     [
         (None, "cannot read {}: No such file or directory; give a config.json or its directory"),
         (b"{", "{} is not JSON: "),
+        (b"[" * 100_000, "{} is not JSON: "),
         (b"\xff\xfe", "{} is not JSON: "),
         (b"[1]", "{} must hold a JSON object, got list"),
     ],

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 MARK = 5.0  # half the side of the square around a point that no label may cover
+APART = 14.0  # a label nearer than this to another point than its own would seem to be that one's
 FAR = 150.0  # the longest line from a point to its label
 
 
@@ -13,9 +14,10 @@ def place_labels(
 ) -> np.ndarray:
     """Find a place for each label by its point, as near as it and its line cover nothing else.
 
-    The labels are placed one after another. When one finds no place, all begin again with that
-    label as the first; after a number of such tries the one that placed most is taken, and what
-    has no place then stands on its point.
+    No label stands so near to another point that it would seem to be that one's. They are placed
+    one after another. When one finds no place, all begin again with that label as the first; after
+    a number of such tries the one that placed most is taken, and what has no place then stands on
+    its point.
 
     Args:
         marks: the points, [n, 2], in pixels.
@@ -47,7 +49,7 @@ def _one_after_another(
     found = np.full((len(marks), 2), np.nan)
     for label in order:
         mark, size = marks[label], sizes[label]
-        offset = _nearest_free(mark, size, taken, room)
+        offset = _nearest_free(mark, size, taken, room, np.delete(marks, label, axis=0))
         if offset is None:
             break
         found[label] = offset
@@ -56,16 +58,21 @@ def _one_after_another(
 
 
 def _nearest_free(
-    mark: np.ndarray, size: np.ndarray, taken: np.ndarray, room: np.ndarray
+    mark: np.ndarray, size: np.ndarray, taken: np.ndarray, room: np.ndarray, others: np.ndarray
 ) -> np.ndarray | None:
-    """The first offset, near before far and right before left, at which nothing is covered."""
+    """The first offset, near before far and right before left, at which nothing is covered.
+
+    And at which the label is not nearer to one of the other points than to its own.
+    """
     turns = [sign * math.pi * part / 12 for part in range(7) for sign in (1, -1)]
     turns += [math.pi - turn for turn in turns]
     ways = np.array([[math.cos(turn), math.sin(turn)] for turn in turns])
     offsets = np.concatenate([ways * (far + size / 2) for far in np.arange(7.0, FAR, 6.0)])
     boxes = _boxes(mark + offsets, size)
     inside = np.all((boxes[:, :2] >= room[:2]) & (boxes[:, 2:] <= room[2:]), axis=1)
-    for offset in offsets[inside & ~_meet(boxes, taken)]:
+    near = np.minimum(_distances(boxes, mark[None]).min(axis=1), APART)
+    clear = _distances(boxes, others).min(axis=1, initial=np.inf) > near
+    for offset in offsets[inside & clear & ~_meet(boxes, taken)]:
         if not _meet(_line(mark, offset, size), taken).any():
             return np.array(offset)
     return None
@@ -77,6 +84,13 @@ def _line(mark: np.ndarray, offset: np.ndarray, size: np.ndarray) -> np.ndarray:
     between = np.any(np.abs(steps) > MARK + 1, axis=1)
     between &= np.any(np.abs(steps - offset) > size / 2, axis=1)
     return _boxes(mark + steps[between], np.array([2.0, 2.0]))
+
+
+def _distances(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """[n, m]: from each of n boxes to each of m points, 0 inside."""
+    low, high = boxes[:, None, :2] - points, points - boxes[:, None, 2:]
+    beside = np.maximum(np.maximum(low, high), 0)
+    return np.hypot(beside[..., 0], beside[..., 1])
 
 
 def _boxes(middles: np.ndarray, size: np.ndarray) -> np.ndarray:

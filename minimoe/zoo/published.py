@@ -173,7 +173,7 @@ class ModelCount:
     @property
     def weight_bytes(self) -> dict[int, int]:
         """Bytes of the weights at 16, 8 and 4 bits each."""
-        return {bits: weight_bytes(self.total, float(bits)) for bits in WEIGHT_BITS}
+        return {bits: weight_bytes(self.total, bits) for bits in WEIGHT_BITS}
 
     def total_under(self, convention: Convention) -> int:
         """The total as a convention counts it."""

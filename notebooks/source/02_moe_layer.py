@@ -404,5 +404,4 @@ replace(config, top_k=1)
 # Switch Transformers, arXiv 2101.03961 (capacity); Mixtral, arXiv 2401.04088 (top K, then softmax);
 # DeepSeekMoE, arXiv 2401.06066 (shared experts).
 #
-# **Next.** 03 · How many parameters does a token really touch? Until it is built, the
-# [map](00_map.ipynb) shows what comes.
+# **Next.** [03 · How many parameters does a token really touch?](03_active_parameters.ipynb)

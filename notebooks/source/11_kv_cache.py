@@ -31,6 +31,7 @@ from minimoe.show.figures import plot_bars_log, plot_curves, plot_stacked, style
 from minimoe.show.tables import text_table
 
 style()
+torch.set_num_threads(1)  # times of one thread, wherever this runs
 
 # %% [markdown]
 # ## What a token gives to later tokens never changes
@@ -216,10 +217,10 @@ assert rows[2][4] > 2 * rows[8][4] and rows[2][4] > 3 * rows[0][4]
 
 # %% [markdown]
 # Where attention takes about as long as reading, memory is the limit; where much longer,
-# arithmetic. Two things hold by a wide margin: MHA's time grows with the context, and MQA, which
-# reads a sixteenth, needs less than half of it. MLA reads a seventh of MHA's bytes but multiplies
-# over four times as often, so on a plain CPU it need not be faster. The *room* it saves is the same
-# on every machine.
+# arithmetic. Two things hold by a wide margin: MHA's time grows with the context, and MQA needs less
+# time than MHA, though not a sixteenth, as its bytes would have it. MLA reads a seventh of MHA's
+# bytes but multiplies over four times as often, so on a plain CPU it gains less than its bytes
+# promise, or nothing. The *room* that a small cache saves is the same on every machine.
 #
 # ## Latent attention by hand: down to a latent, up to all heads
 #
