@@ -302,6 +302,7 @@ CASES = [
     Case("olmoe", "attention bias", dict(attention_bias=True, clip_qkv=0.9, rms_norm_eps=1e-3)),
     Case("deepseek_v2", "3 of 6 experts"),
     Case("deepseek_v2", "queries straight from x", dict(q_lora_rank=None, n_shared_experts=1)),
+    Case("deepseek_v2", "no shared expert", dict(n_shared_experts=0)),
     Case("deepseek_v2", "groups", dict(GROUPS, routed_scaling_factor=2.5)),
     Case("deepseek_v2", "groups named but not used", dict(GROUPS, topk_method="greedy")),
     Case(
@@ -321,6 +322,7 @@ CASES = [
     ),
     Case("deepseek_v3", "3 of 8 experts in groups"),
     Case("deepseek_v3", "queries straight from x", dict(q_lora_rank=None, n_shared_experts=2)),
+    Case("deepseek_v3", "no shared expert", dict(n_shared_experts=0)),
     Case("deepseek_v3", "one group", dict(n_group=1, topk_group=1, routed_scaling_factor=2.827)),
     Case("deepseek_v3", "all groups", dict(n_group=4, topk_group=4, tie_word_embeddings=True)),
     Case("deepseek_v3", "weights not normalized", dict(norm_topk_prob=False)),

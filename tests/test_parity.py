@@ -37,6 +37,9 @@ from minimoe.model.attention import KVCache
 from minimoe.model.routing import route
 from minimoe.zoo.configs import model_config_from_hub
 
+# Without shared experts the oracle still has their matrices, of no elements.
+pytestmark = pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
+
 
 @dataclass
 class Pair:
@@ -118,7 +121,8 @@ def test_what_we_write_the_oracle_reads(pair: Pair, tmp_path: Path) -> None:
     with exact_oracle():
         model, info = loaded_oracle(tmp_path)
         logits = oracle_logits(model, pair.tokens)
-    assert not any(info.values()), info  # keys missed, not expected, of another shape; messages
+    missed = {n for n in info.pop("missing_keys") if model.state_dict()[n].numel()}
+    assert not missed and not any(info.values()), (missed, info)  # unexpected, misshapen, messages
     assert_equal(logits, pair.logits)
 
 

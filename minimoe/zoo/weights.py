@@ -123,13 +123,17 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _read_headers(folder: Path, family: str) -> dict[str, StoredTensor]:
-    """What the directory holds, by hub name, without the buffers that are computed from others."""
+    """What the directory holds, by hub name.
+
+    Without the buffers that are computed from others, and without tensors of no elements: those of
+    no shared experts, as transformers writes them.
+    """
     stored: dict[str, StoredTensor] = {}
     for tensor in _read_index(folder) if (folder / INDEX).exists() else _read_single(folder):
         name = _hub_name(tensor.name, family)
         if name in stored:
             raise InputError(f"{folder}: {name} is stored twice; delete the file that is not of it")
-        if not _DERIVED.search(name):
+        if 0 not in tensor.shape and not _DERIVED.search(name):
             stored[name] = tensor
     quantized = [n for n, t in stored.items() if t.dtype not in DTYPES or _QUANTIZED.search(n)]
     if quantized:
