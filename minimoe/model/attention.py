@@ -392,9 +392,15 @@ def causal_attention(
         k, v, mask = _with_sinks(k, v, seen, sinks.to(q.dtype))
     elif n_new > 1 and not causal:
         mask = visible(n_new, n_seen, window, q.device)
-    return nn.functional.scaled_dot_product_attention(
-        q, k, v, mask, is_causal=causal, enable_gqa=q.shape[1] != k.shape[1], scale=scale
-    )
+    attend = nn.functional.scaled_dot_product_attention
+    n_groups = k.shape[1]
+    if n_new != 1:
+        shared = n_groups != q.shape[1]
+        return attend(q, k, v, mask, is_causal=causal, enable_gqa=shared, scale=scale)
+    # The heads of a group ask as so many queries of one head, which reads its keys once.
+    mask = mask if mask is None else mask.view(n_groups, -1, mask.shape[-1])
+    y = attend(q[:, :, 0].unflatten(1, (n_groups, -1)), k, v, mask, scale=scale)
+    return y.flatten(1, 2)[:, :, None]
 
 
 def visible(
