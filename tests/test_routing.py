@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimoe import MoEConfig, Routing
-from minimoe.model.routing import Router, capacity, keep_within_capacity, route
+from minimoe.model.routing import Router, best, capacity, keep_within_capacity, route
 
 LOGS = torch.tensor([[2.0, 1.0, 1.0]]).double().log()
 
@@ -83,6 +83,26 @@ def test_one_normalized_weight_is_exactly_one_and_teaches_the_router_nothing(sco
 def test_equal_scores_go_to_the_lower_expert_number() -> None:
     ids = route(torch.zeros(5, 64), config(n_routed_experts=64, top_k=6)).expert_ids
     assert ids.tolist() == [[0, 1, 2, 3, 4, 5]] * 5
+
+
+@given(st.integers(0, 4), st.integers(1, 40), st.integers(1, 40), st.integers(0, 9), st.data())
+def test_the_best_are_those_of_a_stable_sort(
+    n_tokens: int, n_experts: int, n_levels: int, seed: int, data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(1, n_experts))
+    generator = torch.Generator().manual_seed(seed)
+    ties = torch.randint(n_levels, (n_tokens, n_experts), generator=generator).double()
+    distinct = ties + torch.rand(n_tokens, n_experts, generator=generator, dtype=torch.float64)
+    for values in (ties, distinct):
+        wanted = values.sort(dim=-1, descending=True, stable=True).indices[:, :k]
+        assert torch.equal(best(values, k), wanted)
+    assert best(torch.tensor([[1.0, 3.0, 3.0, 2.0]]), 2).tolist() == [[1, 2]]
+
+
+def test_a_tie_for_the_last_place_alone_goes_to_the_lower_expert_number() -> None:
+    values = torch.full((3, 64), 1.0)
+    values[:, 50] = 2.0
+    assert best(values, 2).tolist() == [[50, 0]] * 3
 
 
 def test_the_bias_changes_the_choice_and_stays_out_of_the_weights() -> None:

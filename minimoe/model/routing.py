@@ -85,7 +85,7 @@ def route(
     chosen = scores.detach() if expert_bias is None else scores.detach() + expert_bias
     if config.n_limited_groups < config.n_expert_groups:
         chosen = limit_to_groups(chosen, config)
-    expert_ids = chosen.sort(dim=-1, descending=True, stable=True).indices[:, : config.top_k]
+    expert_ids = best(chosen, config.top_k)
     weights = scores.gather(-1, expert_ids)
     if config.normalize_weights:
         smallest = torch.finfo(weights.dtype).tiny
@@ -95,6 +95,18 @@ def route(
     return Routing(logits, scores, expert_ids, weights, kept)
 
 
+def best(values: Float[Tensor, "T E"], k: int) -> Int[Tensor, "T K"]:
+    """The k columns with the largest values, largest first; of equal ones the lower number.
+
+    (1, 3, 3, 2) with k=2 gives (1, 2). `topk` takes a third of the time of a stable sort, but its
+    order of equal values differs between platforms: so it serves where there are none.
+    """
+    top = values.topk(min(k + 1, values.shape[1]))
+    if (top.values[:, 1:] == top.values[:, :-1]).any():
+        return values.sort(dim=-1, descending=True, stable=True).indices[:, :k]
+    return top.indices[:, :k]
+
+
 def limit_to_groups(scores: Float[Tensor, "T E"], config: MoEConfig) -> Float[Tensor, "T E"]:
     """Set the scores of every group but the best `n_limited_groups` to minus infinity.
 
@@ -102,9 +114,8 @@ def limit_to_groups(scores: Float[Tensor, "T E"], config: MoEConfig) -> Float[Te
     """
     grouped = scores.unflatten(-1, (config.n_expert_groups, -1))
     group_scores = grouped.topk(config.n_group_scores, dim=-1).values.sum(-1)
-    best = group_scores.sort(dim=-1, descending=True, stable=True).indices
     allowed = torch.zeros_like(group_scores, dtype=torch.bool)
-    allowed.scatter_(-1, best[:, : config.n_limited_groups], True)
+    allowed.scatter_(-1, best(group_scores, config.n_limited_groups), True)
     return grouped.masked_fill(~allowed.unsqueeze(-1), -math.inf).flatten(-2)
 
 
