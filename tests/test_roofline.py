@@ -1,0 +1,253 @@
+"""The work of a layer is what its operations really do, and a prediction follows the roofline."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+from traffic import forward_traffic, training_traffic
+
+from minimoe import InputError, MoEConfig
+from minimoe.measure.flops import CUSTOM_FLOPS
+from minimoe.measure.memory import moe_elements
+from minimoe.measure.roofline import (
+    Prediction,
+    Work,
+    dense_work,
+    layer_work,
+    predicted_seconds,
+)
+from minimoe.measure.timing import MachinePeak
+from minimoe.model.experts import SwiGLU
+from minimoe.model.init import initialize_
+from minimoe.model.moe import MoE
+
+LAYER = MoEConfig(d_model=128, d_expert=64, n_routed_experts=8, top_k=2)
+MIXTRAL = MoEConfig(d_model=4096, d_expert=14336, n_routed_experts=8, top_k=2)
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "shared": {"n_shared_experts": 2},
+    "gated": {"n_shared_experts": 1, "gate_shared": True},
+    "three of eight": {"top_k": 3},
+}
+
+
+def tokens(n_tokens: int, d_model: int = 128) -> torch.Tensor:
+    return torch.randn(n_tokens, d_model, generator=torch.Generator().manual_seed(3))
+
+
+def dense(d_model: int, d_ff: int) -> SwiGLU:
+    layer = SwiGLU(d_model, d_ff)
+    initialize_(layer, 0)
+    return layer
+
+
+def peak(flops: float = 10.0, n_bytes: float = 2.0, seconds: float = 0.5) -> MachinePeak:
+    return MachinePeak(flops, n_bytes, seconds)
+
+
+def test_a_prediction_is_the_slower_of_compute_and_memory_and_the_overhead() -> None:
+    predicted = predicted_seconds(10, 6, 2, peak())
+    assert predicted == Prediction(1.0, 3.0, 1.0)
+    assert predicted.seconds == 4.0
+    assert Prediction(3.0, 1.0, 2.0).seconds == Prediction(1.0, 3.0, 2.0).seconds == 5.0
+
+
+def test_what_takes_longest_is_the_bound() -> None:
+    assert Prediction(3.0, 2.0, 1.0).bound == "compute"
+    assert Prediction(1.0, 3.0, 2.0).bound == "memory"
+    assert Prediction(1.0, 2.0, 3.0).bound == "overhead"
+
+
+def test_the_error_is_relative_to_what_was_measured() -> None:
+    predicted = Prediction(1.0, 3.0, 1.0)
+    assert predicted.error(8.0) == -0.5
+    assert predicted.error(4.0) == 0
+    assert predicted.error(2.0) == 1
+
+
+def test_at_the_ridge_compute_and_memory_take_as_long() -> None:
+    machine = peak(flops=12.0, n_bytes=3.0)
+    work = Work(flops=8, n_bytes=2, n_operations=0)
+    assert work.intensity == machine.flops_per_second / machine.bytes_per_second == 4
+    predicted = predicted_seconds(work.flops, work.n_bytes, work.n_operations, machine)
+    assert predicted.compute_seconds == predicted.memory_seconds == predicted.seconds
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("sizes", [(64, 32, 16), (12, 20, 1)], ids=str)
+def test_the_work_of_a_dense_layer_is_exactly_what_its_operations_do(
+    sizes: tuple[int, int, int], backward: bool
+) -> None:
+    d_model, d_ff, n_tokens = sizes
+    layer, x = dense(d_model, d_ff), tokens(n_tokens, d_model)
+    work = dense_work(d_model, d_ff, n_tokens, 4, backward=backward)
+    traffic = training_traffic(layer, x) if backward else forward_traffic(lambda: layer(x))
+    assert (work.n_bytes, work.n_operations) == (traffic.n_bytes, traffic.n_operations)
+
+
+def test_a_dense_layer_has_the_documented_work() -> None:
+    assert dense_work(64, 32, 16, 4) == Work(196_608, 49_152, 4)
+    work = dense_work(64, 32, 16, 4, backward=True)
+    assert (work.flops, work.n_operations) == (18 * 16 * 64 * 32, 12)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_work_of_a_layer_is_nearly_what_its_operations_do(kind: str, backward: bool) -> None:
+    config = replace(LAYER, **KINDS[kind])
+    layer, x = MoE(config), tokens(256)
+    work = layer_work(config, len(x), 4, backward=backward)
+    traffic = training_traffic(layer, x) if backward else forward_traffic(lambda: layer(x))
+    assert work.n_operations == pytest.approx(traffic.n_operations, rel=0.15)
+    assert work.n_bytes == pytest.approx(traffic.n_bytes, rel=0.04)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_flops_of_a_layer_are_those_that_are_counted(kind: str, backward: bool) -> None:
+    config = replace(LAYER, **KINDS[kind])
+    layer, x = MoE(config), tokens(32).requires_grad_(backward)
+    counter = FlopCounterMode(display=False, custom_mapping=CUSTOM_FLOPS)
+    with torch.set_grad_enabled(backward), counter:
+        y, _ = layer(x)
+        if backward:
+            y.sum().backward()
+    assert layer_work(config, 32, 4, backward=backward).flops == counter.get_total_flops()
+
+
+def test_only_the_experts_that_are_reached_are_read() -> None:
+    config = MoEConfig(d_model=16, d_expert=8, n_routed_experts=64, top_k=2)
+    one, two = (layer_work(config, n_tokens, 1) for n_tokens in (1, 2))
+    expert, activations = 3 * 16 * 8, moe_elements(config)
+    assert one.n_bytes == 64 * 16 + 2 * expert + activations
+    new = 2 - 2 * 2 / 64  # the second token's two, less those that the first has reached
+    assert two.n_bytes == pytest.approx(64 * 16 + (2 + new) * expert + 2 * activations, rel=1e-12)
+
+
+def test_backward_writes_the_gradient_of_every_expert() -> None:
+    config = MoEConfig(d_model=16, d_expert=8, n_routed_experts=64, top_k=2)
+    work, activations = layer_work(config, 1, 1, backward=True), moe_elements(config, backward=True)
+    assert work.n_bytes == 3 * 64 * 16 + (2 * 2 + 64) * 3 * 16 * 8 + activations
+
+
+def test_shared_experts_and_their_gate_have_the_documented_operations() -> None:
+    for backward, more in ((False, (5, 8)), (True, (14, 24))):
+        plain, shared, gated = (
+            layer_work(replace(LAYER, **KINDS[kind]), 1, 1, backward=backward).n_operations
+            for kind in ("plain", "shared", "gated")
+        )
+        assert (shared - plain, gated - plain) == more
+
+
+def test_an_experts_biases_are_read_with_it() -> None:
+    plain, biased = (
+        layer_work(replace(LAYER, biased_experts=biased), 1, 1) for biased in (False, True)
+    )
+    assert biased.n_bytes - plain.n_bytes == 2 * (2 * 64 + 128)
+    assert biased.flops == plain.flops
+
+
+def test_a_layer_of_mixtral_has_the_documented_work() -> None:
+    work = layer_work(MIXTRAL, 1, 4)
+    weights = work.n_bytes - 4 * moe_elements(MIXTRAL)
+    assert (work.flops, weights, work.n_operations) == (704_708_608, 1_409_417_216, 30)
+    assert layer_work(MIXTRAL, 1, 4, backward=True).n_operations == 64
+
+
+@pytest.mark.parametrize(("itemsize", "intensity"), [(4, 0.5), (2, 1.0), (8, 0.25)])
+def test_one_token_does_two_flops_for_each_weight_that_it_reads(
+    itemsize: int, intensity: float
+) -> None:
+    for work in (layer_work(MIXTRAL, 1, itemsize), dense_work(4096, 28_672, 1, itemsize)):
+        assert 0.99 * intensity < work.intensity < intensity
+
+
+sizes = st.integers(1, 200)
+
+
+@settings(max_examples=30)
+@given(st.tuples(sizes, sizes, sizes, sizes), sizes, st.booleans(), st.sampled_from([2, 4, 8]))
+def test_more_tokens_are_never_cheaper_and_never_less_intense(
+    widths: tuple[int, int, int, int], n_tokens: int, backward: bool, itemsize: int
+) -> None:
+    d_model, d_expert, n_experts, top_k = widths
+    config = MoEConfig(
+        d_model=d_model,
+        d_expert=d_expert,
+        n_routed_experts=max(n_experts, top_k),
+        top_k=top_k,
+        normalize_weights=False,
+    )
+    machine = peak(1e9, 1e8, 1e-6)
+    for now, more in (
+        [layer_work(config, n, itemsize, backward=backward) for n in (n_tokens, n_tokens + 1)],
+        [
+            dense_work(d_model, d_expert, n, itemsize, backward=backward)
+            for n in (n_tokens, n_tokens + 1)
+        ],
+    ):
+        assert now.flops < more.flops and now.n_bytes < more.n_bytes
+        assert now.intensity <= more.intensity * (1 + 1e-12)
+        seconds = [
+            predicted_seconds(work.flops, work.n_bytes, work.n_operations, machine).seconds
+            for work in (now, more)
+        ]
+        assert seconds[0] < seconds[1]
+
+
+amounts = st.floats(0, 1e12)
+
+
+@settings(max_examples=30)
+@given(
+    st.tuples(amounts, amounts, st.integers(0, 10**6)),
+    st.tuples(*[st.floats(1e-6, 1e12)] * 3),
+)
+def test_no_prediction_beats_the_peak(
+    work: tuple[float, float, int], speeds: tuple[float, float, float]
+) -> None:
+    predicted = predicted_seconds(*work, MachinePeak(*speeds))
+    assert predicted.seconds * speeds[0] >= work[0] * (1 - 1e-12)
+    assert predicted.seconds * speeds[1] >= work[1] * (1 - 1e-12)
+    assert predicted.seconds >= work[2] * speeds[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"flops": -1}, "flops must be at least 0, got -1"),
+        ({"n_bytes": -2}, "n_bytes must be at least 0, got -2"),
+        ({"n_operations": -3}, "n_operations must be at least 0, got -3"),
+        ({"n_bytes": float("nan")}, "n_bytes must be at least 0, got nan"),
+    ],
+)
+def test_less_than_no_work_is_refused(changes: dict[str, float], message: str) -> None:
+    work: dict[str, Any] = {"flops": 1, "n_bytes": 1, "n_operations": 1} | changes
+    with pytest.raises(InputError) as caught:
+        predicted_seconds(**work, peak=peak())
+    assert str(caught.value) == message
+
+
+def test_an_error_needs_a_measured_time() -> None:
+    with pytest.raises(InputError) as caught:
+        Prediction(1.0, 1.0, 1.0).error(0.0)
+    assert str(caught.value) == "measured must be above 0 seconds, got 0.0"
+
+
+@pytest.mark.parametrize("name", ["d_model", "d_ff", "n_tokens", "itemsize"])
+def test_a_dense_layer_of_nothing_is_refused(name: str) -> None:
+    numbers = {"d_model": 1, "d_ff": 1, "n_tokens": 1, "itemsize": 1} | {name: 0}
+    with pytest.raises(InputError) as caught:
+        dense_work(**numbers)
+    assert str(caught.value) == f"{name} must be at least 1, got 0"
+
+
+@pytest.mark.parametrize("name", ["n_tokens", "itemsize"])
+def test_a_layer_without_tokens_or_bytes_is_refused(name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        layer_work(LAYER, **({"n_tokens": 1, "itemsize": 1} | {name: 0}))
+    assert str(caught.value) == f"{name} must be at least 1, got 0"
