@@ -106,6 +106,16 @@ def small(**changes: Any) -> LatentAttentionConfig:
 
 
 @pytest.mark.parametrize("way", ["naive", "absorbed"])
+def test_scores_are_multiplied_by_yarns_factor(way: str) -> None:
+    rope = RopeConfig(
+        scaling="yarn", factor=40.0, original_length=4, mscale=1.0, mscale_all_dim=1.0
+    )
+    attention, x = random_attention(small(way=way, rope=rope)), inputs(1, 9, 8)
+    wanted = reference_latent_attention(attention, x[0])
+    torch.testing.assert_close(run(attention, x)[0], wanted, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("way", ["naive", "absorbed"])
 def test_a_later_token_changes_no_earlier_output(way: str) -> None:
     attention, x = random_attention(small(way=way)), inputs(1, 9, 8)
     changed = x.clone()
