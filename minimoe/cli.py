@@ -129,7 +129,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--all", action="store_true", help="every published model, a line each")
     made.add_argument(
-        "--length", type=int, help="positions, for FLOPs (4096, or all it reads; presets 128)"
+        "--length",
+        type=int,
+        help="positions, for FLOPs (4096; presets 128; with --all at most what a model reads)",
     )
     _json_option(made)
 
@@ -262,7 +264,7 @@ def count(options: argparse.Namespace) -> None:
         raise InputError(f"--all counts every published model; leave out {options.names[0]}")
     published = [model.id for model in published_models()] if options.all else []
     names = dict.fromkeys(options.names or published or PRESETS)
-    counts = [count_named(name, options.length) for name in names]
+    counts = [count_named(name, options.length, cut=options.all) for name in names]
     if options.json:
         objects = {named.name: named.as_json() for named in counts}
         print(json.dumps(objects if len(counts) > 1 else objects[counts[0].name]))

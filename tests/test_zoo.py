@@ -301,6 +301,8 @@ def test_a_config_json_counts_as_our_configuration_of_it(tmp_path: Path, family:
 def test_a_length_is_4096_or_what_the_model_reads() -> None:
     lengths = {name: count_named(name).count.length for name in ("mixtral-8x7b", "gpt2-small")}
     assert lengths == {"mixtral-8x7b": 4096, "gpt2-small": 1024}
+    cut = {name: count_named(name, 9999, cut=True).count.length for name in lengths}
+    assert cut == {"mixtral-8x7b": 9999, "gpt2-small": 1024}
     assert count_named("moe").count.length == 128
 
 

@@ -401,13 +401,14 @@ def _mtp_module(model: ModelConfig) -> int:
     return layer + 2 * model.d_model**2 + 3 * model.d_model
 
 
-def count_named(name: str, length: int | None = None) -> NamedCount:
+def count_named(name: str, length: int | None = None, cut: bool = False) -> NamedCount:
     """Count what a name stands for.
 
     Args:
         name: a preset, a published model, or the path of a config.json or of its directory.
         length: positions of the sequence whose FLOPs are counted; None = 128 for a preset,
             otherwise 4096, or as many as the model reads if that is less.
+        cut: a length beyond what the model reads is cut to that, not refused.
 
     Raises:
         InputError: the name stands for nothing, or nothing that we can count.
@@ -417,7 +418,9 @@ def count_named(name: str, length: int | None = None) -> NamedCount:
         shapes = _shapes(model)
         if length is None:
             usual = PRESET_LENGTH if name in PRESETS else DEFAULT_LENGTH
-            length = min(usual, shapes.model.max_length)
+            length, cut = usual, True
+        if cut:
+            length = min(length, shapes.model.max_length)
         return NamedCount(name, _count(shapes, length), published)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
