@@ -8,7 +8,7 @@ import torch
 from hub_cases import CASES, name_of, tiny
 from torch.utils.flop_counter import FlopCounterMode
 
-from minimoe import AttentionConfig, ModelConfig, MoEConfig, Transformer
+from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, Transformer
 from minimoe.config import PRESETS, preset
 from minimoe.measure.flops import count_flops, measured_flops
 from minimoe.measure.parameters import count_parameters
@@ -199,3 +199,8 @@ def test_counting_leaves_the_gradients_of_a_model_alone() -> None:
     measured_flops(model, tokens, backward=True)
     assert model.norm.weight.grad.unique().tolist() == [3.0]
     assert model.embedding.grad is None
+
+
+def test_a_text_of_no_tokens_is_refused() -> None:
+    with pytest.raises(InputError, match="length must be at least 1 position, got 0"):
+        count_flops(preset("moe"), 0)

@@ -87,6 +87,11 @@ def test_the_head_width_and_key_heads_that_a_llama_leaves_out_are_those_of_plain
     assert attention == AttentionConfig(d_model=16, n_heads=4, n_kv_heads=4, d_head=4)
 
 
+def test_a_llama_that_says_no_more_turns_with_base_10000_and_has_a_head_of_its_own() -> None:
+    config = read("llama", rope_theta=None, tie_word_embeddings=None)
+    assert config.attention.rope == RopeConfig(base=10_000.0) and not config.tie_embeddings
+
+
 # Fields of published files, from memory of them; shapes as in the models' papers and cards.
 ROPE_V3 = dict(
     beta_fast=32,
@@ -476,6 +481,15 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
         dict(mlp_only_layers=[3]),
         "mlp_only_layers must hold layers in [0, num_hidden_layers - 1=2], got [3]",
     ),
+    ("qwen3_moe", dict(mlp_only_layers=[[1]]), "mlp_only_layers must hold layers in [0, num_hid"),
+    ("qwen3_moe", dict(mlp_only_layers=[-1]), "mlp_only_layers must hold layers in [0, num_hidd"),
+    ("qwen3_moe", dict(mlp_only_layers=1), "mlp_only_layers must hold layers in [0, num_hidden_"),
+    ("qwen3", dict(layer_types=3), "layer_types must list num_hidden_layers=3 layers, got 3"),
+    (
+        "deepseek_v3",
+        dict(first_k_dense_replace=-1),
+        "first_k_dense_replace must be an integer of at least 0, got -1",
+    ),
     (
         "qwen3_moe",
         dict(num_local_experts=6),
@@ -554,6 +568,10 @@ UNSAYABLE: list[tuple[ModelConfig, str]] = [
             read("deepseek_v3"), attention=replace(read("deepseek_v3").attention, norm_eps=1e-5)
         ),
         "attention.norm_eps=1e-05 has no place in the config.json of a deepseek_v3",
+    ),
+    (
+        replace(read("gpt2"), attention=replace(read("gpt2").attention, rope=RopeConfig())),
+        "attention.rope.base=10000.0 has no place in the config.json of a gpt2",
     ),
     (replace(read("gpt2"), norm="rms"), "norm='rms' has no place in the config.json of a gpt2"),
     (

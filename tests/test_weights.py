@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -396,6 +397,7 @@ def test_the_head_of_a_tied_model_must_equal_the_embedding(tmp_path: Path, name:
     saved(tmp_path, name)
     change(tmp_path, lambda t: t.update({"lm_head.weight": t[embedding].clone()}))
     assert same(load_pretrained(tmp_path), random_model(name))
+    assert load_pretrained(tmp_path, "bfloat16").embedding.dtype == torch.bfloat16
     change(tmp_path, lambda t: t["lm_head.weight"][3].add_(1))
     message = refusal(lambda: load_pretrained(tmp_path))
     assert "lm_head.weight differs from the embedding; set tie_word_embeddings" in message
@@ -594,6 +596,8 @@ INDEX = "model.safetensors.index.json"
         ("/etc/passwd", "which is not a *.safetensors file beside it"),
         ("/model.safetensors", "which is not a *.safetensors file beside it"),
         ("a\\model.safetensors", "which is not a *.safetensors file beside it"),
+        ("c:model.safetensors", "which is not a *.safetensors file beside it"),
+        ("a\0.safetensors", "which is not a *.safetensors file beside it"),
         ("pytorch_model.bin", "which is not a *.safetensors file beside it"),
         ("..", "which is not a *.safetensors file beside it"),
         ("", "which is not a *.safetensors file beside it"),
@@ -672,6 +676,8 @@ def test_quantised_weights_are_refused_with_what_to_do(tmp_path: Path) -> None:
     change_json(tmp_path / "config.json", quantization_config={"quant_method": "fp8"})
     message = f"{tmp_path}: the weights are quantised (fp8); dequantise it to bfloat16 first"
     assert refusal(lambda: load_pretrained(tmp_path)) == message
+    change_json(tmp_path / "config.json", quantization_config=None, compression_config="fp8")
+    assert refusal(lambda: load_pretrained(tmp_path)) == message
 
 
 def test_the_blocks_of_a_published_gpt_oss_are_refused_as_quantised(tmp_path: Path) -> None:
@@ -723,8 +729,12 @@ def test_a_shard_holds_at_most_so_many_bytes_or_one_tensor(tmp_path: Path) -> No
     ]
     sizes = [[t.nbytes for t in load_file(path).values()] for path in shards]
     assert all(sum(size) <= 1000 or len(size) == 1 for size in sizes) and n > 10
+    together = (sum(one) + two[0] for one, two in pairwise(sizes))
+    assert all(n_bytes > 1000 for n_bytes in together)
     index = json.loads((tmp_path / INDEX).read_text())
     assert index["metadata"]["total_size"] == sum(map(sum, sizes)) == 5904 * 8
+    saved(tmp_path, max_shard_bytes=5904 * 8)
+    assert names(tmp_path) == ["config.json", "model.safetensors"]
     message = "max_shard_bytes must be at least 1, got 0"
     assert refusal(lambda: saved(tmp_path, max_shard_bytes=0)) == message
 

@@ -88,7 +88,7 @@ EXPERT_FIELDS = {
 }
 DEEPSEEK = ("deepseek_v2", "deepseek_v3")
 ALWAYS_NORMALIZED = ("mixtral", "gpt_oss")
-WITH_ATTENTION_BIAS = ("llama", "qwen3", "qwen3_moe", "olmoe", "gpt_oss", *DEEPSEEK)
+WITH_ATTENTION_BIAS = ("llama", "qwen3", "qwen3_moe", "olmoe", "gpt_oss")
 QK_NORMS = {"qwen3": "head", "qwen3_moe": "head", "olmoe": "all_heads"}
 ROPE_SCALINGS = {"default": "none", "linear": "linear", "llama3": "llama3", "yarn": "yarn"}
 LAYER_TYPES = ("full_attention", "sliding_attention")
@@ -400,7 +400,9 @@ def _dense_layers(f: _Fields, n_layers: int) -> tuple[int, ...]:
         return tuple(layer for layer in range(n_layers) if layer < first or layer % step)
     if f.family in ("qwen2_moe", "qwen3_moe"):
         step, dense = f.integer("decoder_sparse_step"), f.get("mlp_only_layers")
-        if not isinstance(dense, (list, tuple)) or not set(dense) <= set(range(n_layers)):
+        if not isinstance(dense, (list, tuple)) or not all(
+            layer in range(n_layers) for layer in dense
+        ):
             raise InputError(
                 f"mlp_only_layers must hold layers in [0, num_hidden_layers - 1={n_layers - 1}], "
                 f"got {dense}"

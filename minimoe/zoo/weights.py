@@ -290,9 +290,7 @@ def _check_tied_head(folder: Path, stored: dict[str, StoredTensor], model: Trans
     if head is None or not model.config.tie_embeddings:
         return
     tensor = next(_read_tensors({"lm_head.weight": head}))[1]
-    if tensor.shape != model.embedding.shape or not tensor.to(model.embedding.dtype).equal(
-        model.embedding
-    ):
+    if not tensor.to(model.embedding.dtype).equal(model.embedding):
         raise InputError(
             f"{folder}: config.json ties head and embedding, but lm_head.weight differs from the "
             "embedding; set tie_word_embeddings to false"
