@@ -377,7 +377,8 @@ def _count(shapes: Shapes, length: int) -> ModelCount:
     flops = count_flops(model, length)
     weights = flops.weights // length - 2 * others_attention
     weights += sum(weight.flops_per_token for weight in listed)
-    attention = flops.attention * shapes.softmax_layers // (model.n_layers * length)
+    softmax, every = shapes.softmax_layers, model.n_layers * length
+    attention, rescored = (n * softmax // every for n in (flops.attention, flops.rescored))
     return ModelCount(
         parameters_by_place=places,
         active_parameters={
@@ -388,7 +389,7 @@ def _count(shapes: Shapes, length: int) -> ModelCount:
         mtp_module=_mtp_module(model),
         cache_elements_per_token=shapes.cache_elements,
         flops_per_token=weights + attention,
-        training_flops_per_token=3 * weights + attention + attention * 5 // 2,
+        training_flops_per_token=3 * (weights + attention) + rescored,
         flops_not_counted=shapes.not_counted,
         length=length,
     )
