@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from minimoe.config import AttentionConfig, LatentAttentionConfig, ModelConfig, RopeConfig
+from minimoe.model.init import parameter_if
 
 
 @dataclass(frozen=True)
@@ -192,17 +193,17 @@ class Attention(nn.Module):
         self.k = nn.Parameter(torch.empty(kv_width, config.d_model))
         self.v = nn.Parameter(torch.empty(kv_width, config.d_model))
         self.o = nn.Parameter(torch.empty(config.d_model, width))
-        self.q_bias = _vector(width if config.qkv_bias else None)
-        self.k_bias = _vector(kv_width if config.qkv_bias else None)
-        self.v_bias = _vector(kv_width if config.qkv_bias else None)
-        self.o_bias = _vector(config.d_model if config.o_bias else None)
+        self.q_bias = parameter_if(config.qkv_bias, width)
+        self.k_bias = parameter_if(config.qkv_bias, kv_width)
+        self.v_bias = parameter_if(config.qkv_bias, kv_width)
+        self.o_bias = parameter_if(config.o_bias, config.d_model)
         self.q_norm: nn.RMSNorm | None = None
         self.k_norm: nn.RMSNorm | None = None
         if config.qk_norm != "none":
             over_heads = config.qk_norm == "all_heads"
             self.q_norm = nn.RMSNorm(width if over_heads else config.d_head, norm_eps)
             self.k_norm = nn.RMSNorm(kv_width if over_heads else config.d_head, norm_eps)
-        self.sinks = _vector(config.n_heads if config.sinks else None)
+        self.sinks = parameter_if(config.sinks, config.n_heads)
 
     def forward(
         self,
@@ -268,9 +269,11 @@ class LatentAttention(nn.Module):
         self.kv_norm = nn.RMSNorm(config.kv_rank, config.norm_eps)
         self.kv_up = nn.Parameter(torch.empty(kv_width, config.kv_rank))
         self.o = nn.Parameter(torch.empty(config.d_model, config.n_heads * config.d_value))
-        self.q_down_bias = _vector(config.q_rank if config.bias else None)
-        self.kv_down_bias = _vector(config.kv_rank + config.d_rope if config.bias else None)
-        self.o_bias = _vector(config.d_model if config.bias else None)
+        self.q_down_bias = parameter_if(
+            config.bias and config.q_rank is not None, config.q_rank or 0
+        )
+        self.kv_down_bias = parameter_if(config.bias, config.kv_rank + config.d_rope)
+        self.o_bias = parameter_if(config.bias, config.d_model)
         self.scale = (config.d_nope + config.d_rope) ** -0.5 * rope_score_factor(config.rope)
 
     def forward(
@@ -426,7 +429,3 @@ def _with_sinks(
     sink = sinks[:, None, None].expand(-1, len(seen), 1)
     mask = torch.cat((unseen.expand(len(sinks), -1, -1), sink), dim=-1)
     return nn.functional.pad(k, (0, 0, 0, 1)), nn.functional.pad(v, (0, 0, 0, 1)), mask
-
-
-def _vector(width: int | None) -> nn.Parameter | None:
-    return None if width is None else nn.Parameter(torch.empty(width))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from minimoe.config import ExpertsWay, InputError, MoEConfig
 from minimoe.model.dispatch import DispatchPlan, combine, dispatch, plan_dispatch
+from minimoe.model.init import parameter_if
 from minimoe.model.routing import Routing
 
 
@@ -41,11 +42,6 @@ def swiglu(
     """down @ (silu(gate @ x) * (up @ x)): three products, 6 * D * F FLOPs a token."""
     inner = silu_gate(nn.functional.linear(x, gate_up, gate_up_bias))
     return nn.functional.linear(inner, down, down_bias)
-
-
-def parameter_if(wanted: bool, *shape: int) -> nn.Parameter | None:
-    """An empty parameter of that shape, or None."""
-    return nn.Parameter(torch.empty(shape)) if wanted else None
 
 
 class SwiGLU(nn.Module):

@@ -37,3 +37,8 @@ def initialize_(module: nn.Module, seed: int, n_layers: int = 1) -> None:
                 deviation /= (2 * n_layers) ** 0.5
             drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(drawn * deviation)
+
+
+def parameter_if(wanted: bool, *shape: int) -> nn.Parameter | None:
+    """An empty parameter of that shape, or None."""
+    return nn.Parameter(torch.empty(shape)) if wanted else None

@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from minimoe.config import MoEConfig
-from minimoe.model.experts import Experts, SwiGLU, parameter_if
-from minimoe.model.init import initialize_
+from minimoe.model.experts import Experts, SwiGLU
+from minimoe.model.init import initialize_, parameter_if
 from minimoe.model.routing import Router, Routing
 
 

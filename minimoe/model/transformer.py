@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from minimoe.config import InputError, ModelConfig
 from minimoe.model.attention import KVCache, Rotation, make_attention, rotation_of
-from minimoe.model.experts import GeluMLP, SwiGLU, parameter_if
-from minimoe.model.init import initialize_
+from minimoe.model.experts import GeluMLP, SwiGLU
+from minimoe.model.init import initialize_, parameter_if
 from minimoe.model.moe import MoE
 from minimoe.model.routing import Routing
 
