@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 ScoreFunction = Literal["softmax", "sigmoid"]
-ExpertsWay = Literal["auto", "loop", "segments", "grouped", "padded"]
+ExpertsWay = Literal["auto", "loop", "segments", "grouped", "padded", "cores"]
 Activation = Literal["swiglu", "clamped_swiglu"]
 RopeScaling = Literal["none", "linear", "llama3", "yarn"]
 QKNorm = Literal["none", "head", "all_heads"]
@@ -132,6 +132,12 @@ class MoEConfig:
             _flag(name, getattr(self, name))
         if self.capacity_factor is not None:
             _positive("capacity_factor", self.capacity_factor)
+        if self.experts_way == "cores" and not self.plain_experts:
+            raise InputError(
+                'experts_way="cores" computes activation="swiglu" without biases, got '
+                f'"{self.activation}" and biased_experts={self.biased_experts}; name "grouped", '
+                '"segments", "padded" or "loop" instead'
+            )
         constant = self.top_k == 1 and self.normalize_weights and self.n_routed_experts > 1
         if constant and not self.allow_constant_weight:
             raise InputError(
@@ -154,6 +160,11 @@ class MoEConfig:
                 f"d_shared={self.d_shared} and gate_shared={self.gate_shared} need "
                 "n_shared_experts of at least 1, got 0"
             )
+
+    @property
+    def plain_experts(self) -> bool:
+        """Whether the routed experts are SwiGLU without biases."""
+        return self.activation == "swiglu" and not self.biased_experts
 
     def _check_groups(self) -> None:
         _integer("n_expert_groups", self.n_expert_groups, 1)

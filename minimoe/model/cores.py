@@ -1,0 +1,258 @@
+"""How do all cores compute the experts at once, each core its own experts?"""
+
+import functools
+import inspect
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from minimoe.model.dispatch import DispatchPlan
+
+MIN_SHARE = 2_000_000  # FLOPs of one product: below, waking the cores takes longer than they save
+MAX_SKEW = 1.5  # work of the fullest core over the mean: above, all cores compute every product
+
+
+def experts_on_cores(
+    x: Float[Tensor, "T D"],
+    gate_up: Float[Tensor, "E F2 D"],
+    down: Float[Tensor, "E D F"],
+    weights: Float[Tensor, "T K"],
+    plan: DispatchPlan,
+) -> Float[Tensor, "T D"]:
+    """Dispatch, compute SwiGLU experts without biases, and combine, with a gradient by hand.
+
+    A core takes whole experts, one after the other: what an expert reads and makes stays in that
+    core's cache, and no core waits for another between two products. Each expert's gradient is
+    written where it belongs. The same products as expert by expert, so the same FLOPs.
+
+    Args:
+        x: tokens.
+        gate_up, down: the stacked weights.
+        weights: combine weights.
+        plan: which expert gets which token; dropped assignments are not in it.
+
+    Returns:
+        The experts' weighted sum. It can be differentiated once; the other ways have no such limit.
+    """
+    y: Tensor = _ExpertsOnCores.apply(x, gate_up, down, weights, plan)
+    return y
+
+
+class _ExpertsOnCores(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, plan: DispatchPlan
+    ) -> Tensor:
+        n_rows, top_k = len(plan.slots), weights.shape[1]
+        counts = plan.tokens_per_expert.tolist()
+        token = plan.slots // top_k
+        hidden = x.new_empty(n_rows, gate_up.shape[1])
+        out = x.new_empty(n_rows + 1, x.shape[1])
+        out[n_rows] = 0  # where dropped assignments point
+        place = token.new_full((weights.numel(),), n_rows)
+        place[plan.slots] = torch.arange(n_rows)
+        place = place.view_as(weights)
+        _share_out(_forward, counts, x, token, gate_up, down, hidden, out)
+        ctx.save_for_backward(x, gate_up, down, weights, plan.slots, token, place, hidden, out)
+        ctx.counts = counts
+        return _sum_rows(place, out, weights)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, gate_up, down, weights, slots, token, place, hidden, out = ctx.saved_tensors
+        d_gate_up, d_down = torch.empty_like(gate_up), torch.empty_like(down)
+        d_rows, d_weights = torch.empty_like(out), torch.zeros_like(weights)
+        d_rows[len(token)] = 0
+        d_row_weights = x.new_empty(len(token))
+        row_weights = weights.flatten()[slots].unsqueeze(-1)
+        _share_out(
+            _backward, ctx.counts, dy.contiguous(), x, token, row_weights, gate_up, down, hidden,
+            out, d_gate_up, d_down, d_rows, d_row_weights,
+        )  # fmt: skip
+        d_weights.view(-1)[slots] = d_row_weights
+        return _sum_rows(place, d_rows, None), d_gate_up, d_down, d_weights, None
+
+
+def _sum_rows(place: Tensor, rows: Tensor, weights: Tensor | None) -> Tensor:
+    """For each token the sum of its rows, times their weights if there are some."""
+    bag = torch.nn.functional.embedding_bag
+    return bag(place, rows, per_sample_weights=weights, mode="sum")
+
+
+# These two run as TorchScript, so plain annotations. They write to the tensors that they are given.
+
+
+def _forward(
+    experts: list[int],
+    counts: list[int],
+    ends: list[int],
+    x: Tensor,
+    token: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    hidden: Tensor,
+    out: Tensor,
+) -> None:
+    d_expert = down.size(2)
+    for expert in experts:
+        end = ends[expert]
+        start = end - counts[expert]
+        h = hidden[start:end]
+        torch.mm(x.index_select(0, token[start:end]), gate_up[expert].t(), out=h)
+        inner = torch.nn.functional.silu(h[:, :d_expert]).mul_(h[:, d_expert:])
+        torch.mm(inner, down[expert].t(), out=out[start:end])
+
+
+def _backward(
+    experts: list[int],
+    counts: list[int],
+    ends: list[int],
+    dy: Tensor,
+    x: Tensor,
+    token: Tensor,
+    row_weights: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    hidden: Tensor,
+    out: Tensor,
+    d_gate_up: Tensor,
+    d_down: Tensor,
+    d_rows: Tensor,
+    d_row_weights: Tensor,
+) -> None:
+    d_expert = down.size(2)
+    for expert in experts:
+        end = ends[expert]
+        start = end - counts[expert]
+        tokens, h = token[start:end], hidden[start:end]
+        gate, up = h[:, :d_expert], h[:, d_expert:]
+        d_out = dy.index_select(0, tokens)
+        torch.sum(d_out * out[start:end], [1], out=d_row_weights[start:end])
+        d_out.mul_(row_weights[start:end])
+        d_inner = torch.mm(d_out, down[expert])
+        inner = torch.nn.functional.silu(gate)
+        d_h = torch.empty_like(h)
+        torch.mul(d_inner, inner, out=d_h[:, d_expert:])
+        torch.mm(d_out.t(), inner.mul_(up), out=d_down[expert])
+        torch.ops.aten.silu_backward(d_inner.mul_(up), gate, grad_input=d_h[:, :d_expert])
+        torch.mm(d_h.t(), x.index_select(0, tokens), out=d_gate_up[expert])
+        torch.mm(d_h, gate_up[expert], out=d_rows[start:end])
+
+
+def one_token_on_experts(
+    x: Float[Tensor, "1 D"],
+    gate_up: Float[Tensor, "E F2 D"],
+    down: Float[Tensor, "E D F"],
+    weights: Float[Tensor, "1 K"],
+    experts: list[int],
+) -> Float[Tensor, "1 D"]:
+    """The weighted sum of the K chosen experts for one token, without a gradient.
+
+    Nothing is sorted, nothing copied: of the stacked weights just the K experts' are read.
+    """
+    one_token = _one_token if _is_watched() else without_python(_one_token)
+    y: Tensor = one_token(x, gate_up, down, weights, experts)
+    return y
+
+
+def _one_token(
+    x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, experts: list[int]
+) -> Tensor:
+    d_expert = down.size(2)
+    hidden = x.new_empty(len(experts), 2 * d_expert)
+    for i in range(len(experts)):
+        torch.mv(gate_up[experts[i]], x[0], out=hidden[i])
+    inner = torch.nn.functional.silu(hidden[:, :d_expert]).mul_(hidden[:, d_expert:])
+    inner.mul_(weights.t())
+    y = torch.zeros_like(x[0])
+    for i in range(len(experts)):
+        y.addmv_(down[experts[i]], inner[i])
+    return y.unsqueeze(0)
+
+
+def _is_watched() -> bool:
+    """Whether someone looks at every operation, which works in this thread and in Python only."""
+    return _get_current_dispatch_mode() is not None
+
+
+def _share_out(function: Callable[..., None], counts: list[int], *tensors: Tensor) -> None:
+    """Run `function` for every expert: each core its share, or this thread all of them."""
+    ends = torch.tensor(counts).cumsum(0).tolist()
+    n_cores, everyone = torch.get_num_threads(), list(range(len(counts)))
+    if _is_watched():
+        function(everyone, counts, ends, *tensors)
+        return
+    function = without_python(function)
+    gate_up = next(t for t in tensors if t.ndim == 3)
+    shares = shares_of_cores(counts, n_cores)
+    fullest = max(sum(counts[e] for e in share) for share in shares)
+    small = sum(counts) * gate_up[0].numel() < n_cores * MIN_SHARE
+    if n_cores == 1 or small or fullest * n_cores > MAX_SKEW * sum(counts):
+        function(everyone, counts, ends, *tensors)
+        return
+    runs = [_cores(n_cores).submit(function, share, counts, ends, *tensors) for share in shares]
+    for run in runs:
+        run.result()
+
+
+def shares_of_cores(counts: list[int], n_cores: int) -> list[list[int]]:
+    """Give each expert, the fullest first, to the core that has least to do so far.
+
+    Returns:
+        The experts of each core: counts (5, 1, 4, 2) on two cores give ((0, 1), (2, 3)).
+    """
+    shares: list[list[int]] = [[] for _ in range(n_cores)]
+    loads = [0] * n_cores
+    for expert in sorted(range(len(counts)), key=lambda e: -counts[e]):
+        core = loads.index(min(loads))
+        shares[core].append(expert)
+        loads[core] += counts[expert]
+    return shares
+
+
+@functools.cache
+def without_python(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function as TorchScript, which does not hold Python's lock: two cores need that.
+
+    Python 3.14 has no TorchScript: the function itself, which is slower.
+    """
+    if sys.version_info >= (3, 14):
+        return function
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch's version is pinned
+        scripted: Callable[..., Any] = torch.jit.script(inspect.unwrap(function))
+    return scripted
+
+
+@functools.cache
+def _cores(n_cores: int) -> ThreadPoolExecutor:
+    """Threads that stay; each computes on one core and records no gradients."""
+    started = threading.Barrier(n_cores + 1)
+
+    def start() -> None:
+        torch.get_num_threads()  # a thread takes over the default once, at its first look at it
+        torch.set_num_threads(1)
+        torch.set_grad_enabled(False)
+        started.wait()
+
+    pool = ThreadPoolExecutor(n_cores, "minimoe-core", start)
+    for _ in range(n_cores):
+        pool.submit(int)
+    started.wait()
+    torch.set_num_threads(n_cores)  # the default of threads to come, which `start` has set to 1
+    return pool
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has no threads
+    os.register_at_fork(after_in_child=_cores.cache_clear)
