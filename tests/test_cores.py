@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from minimoe import InputError, MoE, MoEConfig
 from minimoe.model import cores
@@ -128,6 +129,19 @@ def test_a_forked_process_gets_threads_of_its_own() -> None:
     if child == 0:
         os._exit(pools_used())
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_who_counts_flops_sees_all_cores(backward: bool) -> None:
+    layer, x = layer_and_tokens(n_shared_experts=0)
+    with FlopCounterMode(display=False) as counter:
+        y, _ = layer(x)
+        if backward:
+            y.sum().backward()
+    experts, router = 2 * N_TOKENS * 2 * 3 * 64 * 96, 2 * N_TOKENS * 7 * 64
+    # Nobody asks for the gradient of x: backward computes the router's weights' alone.
+    wanted = 3 * experts + 2 * router if backward else experts + router
+    assert counter.get_total_flops() == wanted
 
 
 def test_it_can_be_differentiated_once() -> None:

@@ -122,6 +122,22 @@ def test_a_masked_group_cannot_win_against_negative_scores() -> None:
     assert sorted(routing.expert_ids[0].tolist()) == [0, 1]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("n_tokens", [1, 63, 64, 500])
+@pytest.mark.parametrize("k", [1, 3, 9])
+def test_the_best_of_many_are_those_of_a_stable_sort(
+    n_tokens: int, k: int, dtype: torch.dtype
+) -> None:
+    values = torch.randn(n_tokens, 9, generator=torch.Generator().manual_seed(k), dtype=dtype)
+    untied = values.clone()
+    values[::2] = values[::2].round()  # many ties; -0 and 0, too, which are equal
+    values[:, 4] = -math.inf  # as of a group that is left out
+    values[::3, 5] = -math.inf
+    for some in (values, untied, values.T.contiguous().T):
+        wanted = some.sort(dim=-1, descending=True, stable=True).indices[:, :k]
+        assert torch.equal(best(some, k), wanted)
+
+
 def test_groups_are_ranked_by_their_best_or_by_their_two_best_scores() -> None:
     scores = torch.tensor([[0.40, 0.01, 0.25, 0.34]]).double()
     sizes = {"n_routed_experts": 4, "top_k": 2, "n_expert_groups": 2, "n_limited_groups": 1}

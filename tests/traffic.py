@@ -8,7 +8,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 aten = torch.ops.aten
-MOVES_NOTHING = {aten._unsafe_view.default}
+MOVES_NOTHING = {
+    aten._unsafe_view.default,
+    aten.new_empty.default,
+    aten.empty_like.default,
+    aten.lift_fresh.default,
+}
+WRITTEN = {"out", "grad_input"}
 ONLY_WRITES = {aten.new_zeros.default, aten.ones_like.default, aten.zeros_like.default}
 
 
@@ -25,7 +31,10 @@ class Traffic(TorchDispatchMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         if not func.is_view and func not in MOVES_NOTHING:
-            operands = () if func in ONLY_WRITES else (args, kwargs)
+            read = {name: value for name, value in (kwargs or {}).items() if name not in WRITTEN}
+            operands = () if func in ONLY_WRITES else (args, read)
+            if func is aten.index_select.default:  # reads the rows that it copies, not all of them
+                operands = (args[2], result)
             tensors = [t for t in tree_leaves((operands, result)) if isinstance(t, torch.Tensor)]
             self.n_bytes += sum(t.nbytes for t in tensors)
             self.n_operations += 1

@@ -149,29 +149,29 @@ def swiglu_elements(d_model: int, d_ff: int, *, backward: bool = False) -> int:
 
 
 def moe_elements(config: MoEConfig, *, backward: bool = False) -> int:
-    """Activations that a dropless MoE layer reads and writes for one token, experts grouped.
+    """Activations that a dropless MoE layer reads and writes for one token, experts on cores.
 
-    The router takes D + 4E. Dispatch reads D and writes K * D; the K rows go through their experts;
-    combine weighs them (2KD), puts them in the tokens' order (4KD), and sums them (KD + D). Shared
-    experts add their SwiGLU, a sum of 3D, and 3D for their gate. What is of the size of K, the
-    choice and the order, is left out, and so is what biases add.
+    The router takes D + 4E. Each of the K rows is copied (2D), goes through its expert
+    (`swiglu_elements`) and is read once more for the sum (D), which writes D. Backward likewise,
+    by hand in `minimoe.model.cores`: 15D + 20F a row. Shared experts add their SwiGLU, a sum of 3D,
+    and 3D for their gate. What is of the size of K, the choice and the order, is left out.
 
     Returns:
-        Elements. D=64, F=32, E=8 and K=2: 64 + 32 + 2 * (2 * 64 + 8 * 32) + (8 * 2 + 2) * 64
-        = 2,016; with backward 5,728.
+        Elements. D=64, F=32, E=8 and K=2: 64 + 32 + 2 * (5 * 64 + 8 * 32) + 64 = 1,312; with
+        backward 4,960.
     """
     d_model, width = config.d_model, config.shared_width
-    rows = config.top_k * swiglu_elements(d_model, config.d_expert, backward=backward)
-    n_experts, copies = config.n_routed_experts, config.top_k * d_model
+    n_experts, d_expert = config.n_routed_experts, config.d_expert
     if backward:
-        router, moved = 3 * d_model + 12 * n_experts, 19 * copies + 8 * d_model
+        router, row, summed = 3 * d_model + 12 * n_experts, 20 * d_model + 28 * d_expert, 5
         sums = d_model * (6 + 14 * config.gate_shared)
     else:
-        router, moved = d_model + 4 * n_experts, 8 * copies + 2 * d_model
+        router, row, summed = d_model + 4 * n_experts, 5 * d_model + 8 * d_expert, 1
         sums = d_model * (3 + 3 * config.gate_shared)
+    routed = router + config.top_k * row + summed * d_model
     if not width:
-        return router + rows + moved
-    return router + rows + moved + swiglu_elements(d_model, width, backward=backward) + sums
+        return routed
+    return routed + swiglu_elements(d_model, width, backward=backward) + sums
 
 
 @dataclass(frozen=True)

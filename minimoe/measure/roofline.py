@@ -128,30 +128,35 @@ def dense_work(
     )
 
 
-def layer_work(config: MoEConfig, n_tokens: int, itemsize: int, *, backward: bool = False) -> Work:
-    """The work of one dropless MoE layer whose experts are computed in grouped products.
+def layer_work(
+    config: MoEConfig, n_tokens: int, itemsize: int, *, backward: bool = False, n_cores: int = 1
+) -> Work:
+    """The work of one dropless MoE layer, whose experts each core computes on its own.
 
-    That is the way that "auto" takes in float32 and bfloat16; another `experts_way` moves more and
-    starts more operations. Of the routed experts those are read that an even choice is expected to
-    reach (`expected_experts`); activations as in `moe_elements`. With backward there are three
-    times the FLOPs, and the gradient is written for the stacked weights of all experts. Operations
-    are those of a router with softmax and normalized weights; another rule has a few more or less.
+    That is what "auto" takes on a CPU; another `experts_way` moves more. Of the routed experts
+    those are read that an even choice is expected to reach (`expected_experts`); activations as in
+    `moe_elements`. With backward there are three times the FLOPs, and the gradient is written for
+    the stacked weights of all experts. Operations are those of a router with softmax and normalized
+    weights; another rule has a few more or less.
 
     Args:
         config: the layer's.
         n_tokens: tokens of the batch (T).
         itemsize: bytes of one number.
         backward: forward and backward.
+        n_cores: that start the experts' operations at the same time.
 
     Returns:
-        30 operations, with backward 64; shared experts add 5 and 14, their gate 3 and 10. Mixtral's
-        layer (D=4096, F=14336, E=8, K=2) does 704,708,608 FLOPs for one token and reads
-        1,409,417,216 bytes of weights at 4: half a FLOP a byte, as every decoder of one token.
+        24 operations and 5 an expert, shared by the cores; with backward 43 and 19. Shared experts
+        add 5 and 14, their gate 3 and 10. One token alone, without backward, has 11 + 2 * K. On two
+        cores and 4 bytes, Mixtral's layer (D=4096, F=14336, E=8, K=2) does 704,708,608 FLOPs for
+        one token in 15 operations and reads 1,409,417,216 bytes of weights: half a FLOP a byte, as
+        every decoder of one token; for two tokens there are 44 operations.
 
     Raises:
         InputError: a number is below 1.
     """
-    _check(n_tokens=n_tokens, itemsize=itemsize)
+    _check(n_tokens=n_tokens, itemsize=itemsize, n_cores=n_cores)
     d_model, d_expert, n_experts = config.d_model, config.d_expert, config.n_routed_experts
     shared = 3 * d_model * config.shared_width + config.gate_shared * d_model
     used_by_all = n_experts * d_model + shared
@@ -161,10 +166,13 @@ def layer_work(config: MoEConfig, n_tokens: int, itemsize: int, *, backward: boo
     has_shared = config.shared_width > 0
     if backward:
         passes, weights = 3, 3 * used_by_all + (2 * reached + n_experts) * expert
-        n_operations = 64 + 14 * has_shared + 10 * config.gate_shared
+        n_operations = 43 + -(-19 * n_experts // n_cores)
+        n_operations += 14 * has_shared + 10 * config.gate_shared
     else:
         passes, weights = 1, used_by_all + reached * expert
-        n_operations = 30 + 5 * has_shared + 3 * config.gate_shared
+        several = 24 + -(-5 * n_experts // n_cores)
+        n_operations = 11 + 2 * config.top_k if n_tokens == 1 else several
+        n_operations += 5 * has_shared + 3 * config.gate_shared
     return Work(
         flops=passes * 2 * n_tokens * multiplied,
         n_bytes=itemsize * (weights + n_tokens * moe_elements(config, backward=backward)),

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 import os
 import sys
 import threading
@@ -18,7 +19,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from minimoe.model.dispatch import DispatchPlan
 
-MIN_SHARE = 2_000_000  # FLOPs of one product: below, waking the cores takes longer than they save
+MIN_SHARE = 2_000_000  # multiply-adds of a core: below, waking it takes longer than it saves
 MAX_SKEW = 1.5  # work of the fullest core over the mean: above, all cores compute every product
 
 
@@ -77,7 +78,7 @@ class _ExpertsOnCores(torch.autograd.Function):
         d_row_weights = x.new_empty(len(token))
         row_weights = weights.flatten()[slots].unsqueeze(-1)
         _share_out(
-            _backward, ctx.counts, dy.contiguous(), x, token, row_weights, gate_up, down, hidden,
+            _backward, ctx.counts, dy, x, token, row_weights, gate_up, down, hidden,
             out, d_gate_up, d_down, d_rows, d_row_weights,
         )  # fmt: skip
         d_weights.view(-1)[slots] = d_row_weights
@@ -161,8 +162,7 @@ def one_token_on_experts(
 
     Nothing is sorted, nothing copied: of the stacked weights just the K experts' are read.
     """
-    one_token = _one_token if _is_watched() else without_python(_one_token)
-    y: Tensor = one_token(x, gate_up, down, weights, experts)
+    y: Tensor = without_python(_one_token)(x, gate_up, down, weights, experts)
     return y
 
 
@@ -181,25 +181,17 @@ def _one_token(
     return y.unsqueeze(0)
 
 
-def _is_watched() -> bool:
-    """Whether someone looks at every operation, which works in this thread and in Python only."""
-    return _get_current_dispatch_mode() is not None
-
-
 def _share_out(function: Callable[..., None], counts: list[int], *tensors: Tensor) -> None:
     """Run `function` for every expert: each core its share, or this thread all of them."""
-    ends = torch.tensor(counts).cumsum(0).tolist()
-    n_cores, everyone = torch.get_num_threads(), list(range(len(counts)))
-    if _is_watched():
-        function(everyone, counts, ends, *tensors)
-        return
-    function = without_python(function)
-    gate_up = next(t for t in tensors if t.ndim == 3)
+    function, ends = without_python(function), list(itertools.accumulate(counts))
+    n_cores, n_rows = torch.get_num_threads(), sum(counts)
     shares = shares_of_cores(counts, n_cores)
-    fullest = max(sum(counts[e] for e in share) for share in shares)
-    small = sum(counts) * gate_up[0].numel() < n_cores * MIN_SHARE
-    if n_cores == 1 or small or fullest * n_cores > MAX_SKEW * sum(counts):
-        function(everyone, counts, ends, *tensors)
+    fullest = max(sum(counts[expert] for expert in share) for share in shares)
+    n_weights = next(tensor[0].numel() for tensor in tensors if tensor.ndim == 3)
+    small = n_rows * n_weights < n_cores * MIN_SHARE
+    watched = _get_current_dispatch_mode() is not None  # by one who sees just this thread
+    if n_cores == 1 or small or watched or fullest * n_cores > MAX_SKEW * n_rows:
+        function(list(range(len(counts))), counts, ends, *tensors)
         return
     runs = [_cores(n_cores).submit(function, share, counts, ends, *tensors) for share in shares]
     for run in runs:
