@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from minimoe.config import AttentionConfig, LatentAttentionConfig, ModelConfig, RopeConfig
 from minimoe.model.init import parameter_if
+from minimoe.model.norm import RMSNorm
 
 
 @dataclass(frozen=True)
@@ -197,12 +198,12 @@ class Attention(nn.Module):
         self.k_bias = parameter_if(config.qkv_bias, kv_width)
         self.v_bias = parameter_if(config.qkv_bias, kv_width)
         self.o_bias = parameter_if(config.o_bias, config.d_model)
-        self.q_norm: nn.RMSNorm | None = None
-        self.k_norm: nn.RMSNorm | None = None
+        self.q_norm: RMSNorm | None = None
+        self.k_norm: RMSNorm | None = None
         if config.qk_norm != "none":
             over_heads = config.qk_norm == "all_heads"
-            self.q_norm = nn.RMSNorm(width if over_heads else config.d_head, norm_eps)
-            self.k_norm = nn.RMSNorm(kv_width if over_heads else config.d_head, norm_eps)
+            self.q_norm = RMSNorm(width if over_heads else config.d_head, norm_eps)
+            self.k_norm = RMSNorm(kv_width if over_heads else config.d_head, norm_eps)
         self.sinks = parameter_if(config.sinks, config.n_heads)
 
     def forward(
@@ -228,7 +229,7 @@ class Attention(nn.Module):
         x: Float[Tensor, "B L D"],
         weight: Float[Tensor, "Hd D"],
         bias: Float[Tensor, "Hd"] | None,
-        norm: nn.RMSNorm | None,
+        norm: RMSNorm | None,
     ) -> Float[Tensor, "B H L d"]:
         """Project, normalize over each head or all of them, clip, split into heads."""
         y = nn.functional.linear(x, weight, bias)
@@ -257,16 +258,16 @@ class LatentAttention(nn.Module):
         kv_width = config.n_heads * (config.d_nope + config.d_value)
         self.q: nn.Parameter | None = None
         self.q_down: nn.Parameter | None = None
-        self.q_norm: nn.RMSNorm | None = None
+        self.q_norm: RMSNorm | None = None
         self.q_up: nn.Parameter | None = None
         if config.q_rank is None:
             self.q = nn.Parameter(torch.empty(q_width, config.d_model))
         else:
             self.q_down = nn.Parameter(torch.empty(config.q_rank, config.d_model))
-            self.q_norm = nn.RMSNorm(config.q_rank, config.norm_eps)
+            self.q_norm = RMSNorm(config.q_rank, config.norm_eps)
             self.q_up = nn.Parameter(torch.empty(q_width, config.q_rank))
         self.kv_down = nn.Parameter(torch.empty(config.kv_rank + config.d_rope, config.d_model))
-        self.kv_norm = nn.RMSNorm(config.kv_rank, config.norm_eps)
+        self.kv_norm = RMSNorm(config.kv_rank, config.norm_eps)
         self.kv_up = nn.Parameter(torch.empty(kv_width, config.kv_rank))
         self.o = nn.Parameter(torch.empty(config.d_model, config.n_heads * config.d_value))
         self.q_down_bias = parameter_if(

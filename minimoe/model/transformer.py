@@ -11,14 +11,15 @@ from minimoe.model.attention import KVCache, Rotation, make_attention, rotation_
 from minimoe.model.experts import GeluMLP, SwiGLU
 from minimoe.model.init import initialize_, parameter_if
 from minimoe.model.moe import MoE
+from minimoe.model.norm import RMSNorm
 from minimoe.model.routing import Routing
 
 
-def make_norm(config: ModelConfig) -> nn.RMSNorm | nn.LayerNorm:
+def make_norm(config: ModelConfig) -> RMSNorm | nn.LayerNorm:
     """The norm that stands before every layer and before the head."""
     if config.norm == "layer":
         return nn.LayerNorm(config.d_model, config.norm_eps)
-    return nn.RMSNorm(config.d_model, config.norm_eps)
+    return RMSNorm(config.d_model, config.norm_eps)
 
 
 def make_ff(config: ModelConfig, layer: int) -> MoE | SwiGLU | GeluMLP:
