@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   minimoe route --model tour/moe "Sparse models route tokens."
   minimoe count deepseek-v3 mixtral-8x7b        parameters, cache, FLOPs, memory
   minimoe count --all                           31 published models beside their authors' figures
+  minimoe bench --quick                         the layer beside a dense one and transformers
   minimoe lab                                   the notebooks, in JupyterLab
 """
 
@@ -133,6 +134,18 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         help="positions, for FLOPs (4096; presets 128; with --all at most what a model reads)",
     )
+    _json_option(made)
+
+    made = command(bench, "time the layer beside a dense one and beside transformers", "--quick")
+    made.add_argument("--quick", action="store_true", help="fewer shapes and rounds, a minute")
+    made.add_argument(
+        "--shapes",
+        metavar="LIST",
+        help="the parts to time, parted by commas: S1 to S5, D1, D2, model, growth (all)",
+    )
+    made.add_argument("--bfloat16", action="store_true", help="the layers in bfloat16 too")
+    made.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
+    made.add_argument("--out", default="bench.png", help="the figure, png or svg (bench.png)")
     _json_option(made)
 
     made = command(lab, "open the notebooks in JupyterLab", "--notebooks path/to/notebooks")
@@ -270,6 +283,23 @@ def count(options: argparse.Namespace) -> None:
         print(json.dumps(objects if len(counts) > 1 else objects[counts[0].name]))
     else:
         print(count_list(counts) if len(counts) > BESIDE else count_table(counts))
+
+
+def bench(options: argparse.Namespace) -> None:
+    """`minimoe bench`."""
+    from minimoe.bench import run_benchmark
+    from minimoe.show.speed import as_json, report
+
+    benchmark = run_benchmark(
+        Path(options.out),
+        None if options.shapes is None else options.shapes.split(","),
+        quick=options.quick,
+        bfloat16=options.bfloat16,
+        device=options.device,
+        say=_say,
+        progress=_progress,
+    )
+    print(as_json(benchmark) if options.json else report(benchmark))
 
 
 def lab(options: argparse.Namespace) -> None:

@@ -99,6 +99,52 @@ def test_route_prints_every_byte_and_writes_the_view(
     assert len(table) == 2 + 5 and table[3].startswith("\\xe8")
 
 
+def test_bench_prints_its_tables_or_json_and_writes_the_figure(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from minimoe import bench
+    from minimoe.show.speed import Shape
+
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.setattr(bench, "SHAPES", (Shape("S1", 4, 2, 16, 8, 32),))
+    out = tmp_path / "bench.png"
+    arguments = ["bench", "--quick", "--shapes", "S1", "--out", str(out)]
+    assert main([*arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    (layer,) = json.loads(printed.out)["layers"]
+    assert layer["name"] == "S1" and set(layer["timings"]) == {"dense", "ours"}
+    assert printed.err.splitlines() == ["timing S1: 7 rounds each", f"wrote {out}"]
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert main([*arguments, "--bfloat16"]) == 0
+    assert "S1 bfloat16" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--shapes", "S1,S9", "shapes must be some of S1,S2,S3,S4,S5,D1,D2,model,growth, got 'S9'"),
+        ("--shapes", "", "model,growth, got ''"),
+        ("--out", "bench.gif", "must end in .png or .svg, got 'bench.gif'"),
+        ("--device", "tpu", "invalid choice: 'tpu'"),
+    ],
+)
+def test_bench_refuses_what_it_cannot_time_or_draw(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
+) -> None:
+    assert message in refusal(capsys, "bench", option, value)
+
+
+def test_bench_refuses_a_gpu_that_is_not_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "torch finds 0 CUDA devices here, got cuda" in refusal(
+        capsys, "bench", "--device", "cuda"
+    )
+
+
 def test_an_unknown_preset_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = refusal(capsys, "train", "--preset", "mixtral", "--out", str(tmp_path))
     assert line.endswith("preset must be one of dense, moe, switch, fine_grained, got 'mixtral'")
@@ -187,6 +233,14 @@ def test_a_dense_model_has_nothing_to_route(
     assert "a dense model routes nothing" in refusal(
         capsys, "route", "text", "--model", str(tmp_path)
     )
+
+
+def test_bench_says_before_it_times_that_its_figure_has_no_place(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    out = str(tmp_path / "file" / "bench.png")
+    assert "cannot use" in refusal(capsys, "bench", "--out", out, status=1)
 
 
 @pytest.mark.parametrize("command", [TRAIN, ["tour"]])

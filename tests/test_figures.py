@@ -202,6 +202,75 @@ def test_a_label_that_finds_no_place_goes_first() -> None:
     assert offsets.round().tolist() == [[-17, 0], [-17, 0]]
 
 
+def test_a_prediction_has_the_colour_of_its_measurement_and_both_axes_are_logarithmic(
+    ax: Axes,
+) -> None:
+    curves = {"MoE": ([1, 64], [3e-4, 2e-5], [1e-4, 1e-5]), "dense": ([1, 64], [2, 4], [1, 2])}
+    assert draw.plot_predicted(ax, curves, "tokens", "seconds") is None
+    moe, said, dense, other = ax.lines[:4]
+    assert [line.get_ydata().tolist() for line in (moe, said)] == [[3e-4, 2e-5], [1e-4, 1e-5]]
+    assert [line.get_ydata().tolist() for line in (dense, other)] == [[2, 4], [1, 2]]
+    assert moe.get_color() == said.get_color() != dense.get_color() == other.get_color()
+    assert said.get_linestyle() == ":" == other.get_linestyle() != moe.get_linestyle()
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["MoE", "dense", "predicted"] and texts(ax) == ["2.00e-05", "4.00"]
+
+
+def test_shares_of_the_peak_are_the_bars_and_the_peak_is_a_line_at_one(ax: Axes) -> None:
+    shares = {"whole": 0.25, "no router": 0.5, "peak": 1.0}
+    assert draw.plot_parts_of_peak(ax, shares, "of the peak") is None
+    assert widths(ax) == [[0.25, 0.5, 1.0]] and texts(ax) == ["25%", "50%", "100%"]
+    assert list(ax.lines[0].get_xdata()) == [1, 1] and ax.get_xlim()[1] > 1
+
+
+def test_ratios_are_bars_that_begin_at_one_with_their_range(ax: Axes) -> None:
+    ratios = {
+        "to dense": {"S1": (0.4, 0.5, 0.6), "D1": (1.5, 2.0, 4.0)},
+        "to best": {"S1": (1.0, 4.0, 5.0)},
+    }
+    assert draw.plot_ratios(ax, ratios, "times as fast") is None
+    slow, fast, best = ax.patches
+    ends = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in (slow, fast, best)]  # type: ignore
+    assert ends == [(1, 0.5), (1, 2), (1, 4)]
+    assert slow.get_x() < best.get_x() < fast.get_x()  # type: ignore  # S1's two, then D1's
+    assert slow.get_hatch() != best.get_hatch()
+    whiskers = [path.vertices[:, 1].tolist() for path in ax.collections[0].get_paths()]  # type: ignore
+    assert whiskers == [[0.4, 0.6], [1.5, 4.0]]
+    assert texts(ax) == ["0.50", "2.00", "4.00"] and ax.get_yscale() == "log"
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["S1", "D1"]
+    distance_up, distance_down = (
+        abs(ax.transData.transform((0, end)) - ax.transData.transform((0, 1)))[1]
+        for end in (2, 0.5)
+    )
+    assert distance_up == pytest.approx(distance_down)  # twice is as long as half
+
+
+def test_a_line_of_medians_has_the_middle_half_of_the_rounds_as_a_band(ax: Axes) -> None:
+    y = np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 4.0], [1.0, 5.0], [1.0, 9.0]])
+    curves = {"measured": ([4, 256], y), "predicted": ([4, 256], [[1.0, 1.5]])}
+    assert draw.plot_medians(ax, curves, "experts", "time", log_x=True) is None
+    measured, predicted = (line for line in ax.lines if len(line.get_xdata()) == 2)
+    assert np.allclose(measured.get_ydata(), [1, 4]) and np.allclose(
+        predicted.get_ydata(), [1, 1.5]
+    )
+    (band,) = ax.collections
+    corners = np.asarray(band.get_paths()[0].vertices).tolist()
+    assert {(256, 3), (256, 5)} <= {(a, b) for a, b in corners}
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["measured (median, middle half of 5 rounds)", "predicted"]
+
+
+@pytest.mark.parametrize("form", ["png", "svg"])
+def test_the_picture_of_speed_is_the_same_twice_and_leaves_the_style_alone(form: str) -> None:
+    ratios, growth = {"a": {"S1": (0.5, 0.6, 0.7)}}, {"b": ([4, 8], [[1.0, 2.0]])}
+    before = dict(mpl.rcParams)
+    both = draw.speed_picture(ratios, growth, "a machine", form)
+    assert both == draw.speed_picture(ratios, growth, "a machine", form)
+    halves = [draw.speed_picture(ratios, {}, "m", form), draw.speed_picture({}, growth, "m", form)]
+    assert len({both, *halves}) == 3 and dict(mpl.rcParams) == before
+
+
 @pytest.mark.parametrize(("least", "step"), [(7.0e4, 10), (1e-3, 100), (4e-16, 1000)])
 def test_logarithmic_bars_name_the_step_between_their_grid_lines(
     ax: Axes, least: float, step: int
@@ -228,6 +297,11 @@ def test_logarithmic_bars_name_the_step_between_their_grid_lines(
         (draw.plot_scores, (np.ones((2, 2)), [[0], [2]], "ab"), r"\[0, E=2\), got 2"),
         (draw.plot_bars_log, ({"a": 0.0}, "x"), "above 0, got 0"),
         (draw.plot_shares_log, ({"g": {"a": (2, -1)}}, "x", "y"), "a: .* above 0, got -1"),
+        (draw.plot_predicted, ({"a": ([1, 2], [1, 2], [1])}, "x", "y"), r"\(2,\) and \(1,\)"),
+        (draw.plot_predicted, ({"a": ([1], [1], [0])}, "x", "y"), "a: .* above 0, got 0"),
+        (draw.plot_parts_of_peak, ({"a": -0.5}, "x"), "at least 0, got -0.5"),
+        (draw.plot_ratios, ({"a": {"b": (0, 1, 2)}}, "x"), "a: ratios .* above 0, got 0"),
+        (draw.plot_medians, ({"a": ([1, 2], [1, 2])}, "x", "y"), r"\[n_rounds, 2\].* \(2,\)"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_with_both_numbers(

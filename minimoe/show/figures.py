@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
 
 import numpy as np
 from cycler import cycler
-from matplotlib import rcParams
+from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import (
@@ -34,6 +37,7 @@ _DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 3)), (0
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "++", "oo")
 _MOST_NUMBERED = 16  # experts up to which a heat map writes the numbers in its cells
+_UNDATED = {"png": {"Software": None}, "svg": {"Date": None}}  # the same figure, the same bytes
 _VISIBLE = {" ": "␣", "\n": "↵", "\t": "→"}
 
 
@@ -328,6 +332,191 @@ def plot_shares_log(
     ax.legend(loc="upper left")
     _share_lines(ax, shares)
     _write_beside(ax, {point: ", ".join(at) for point, at in names.items()})
+
+
+def plot_predicted(
+    ax: Axes,
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Draw what was measured as lines with markers, and thin and dotted what was predicted.
+
+    Both axes are logarithmic; a prediction has the colour of its measurement.
+
+    Args:
+        ax: where to draw.
+        curves: label to (x, measured, predicted), each [n] with n at least 1, all above 0.
+        xlabel: what x is, with its unit.
+        ylabel: what was measured, with its unit.
+
+    Raises:
+        InputError: when x and the rest of a curve differ in length, or a number is not above 0.
+    """
+    ends = []
+    for number, (label, (x, measured, predicted)) in enumerate(curves.items()):
+        (xs, seen), (_, said) = _pair(label, x, measured), _pair(label, x, predicted)
+        least = min(part.min() for part in (xs, seen, said))
+        if not least > 0:
+            raise InputError(f"{label}: logarithmic axes need numbers above 0, got {least:g}")
+        look = _look(number)
+        ax.plot(xs, seen, label=label, markersize=5, **look)
+        ax.plot(xs, said, color=look["color"], linestyle=":", linewidth=1.3)
+        ends.append((float(xs[-1]), float(seen[-1]), look["color"]))
+    ax.set_yscale("log")
+    _curve_axes(ax, xlabel, ylabel, log_x=True, many=False)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(_tick))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.plot([], [], color="#59636e", linestyle=":", linewidth=1.3, label="predicted")
+    ax.legend(handlelength=3.2)
+    _write_ends(ax, ends)
+
+
+def plot_parts_of_peak(ax: Axes, shares: Mapping[str, SupportsFloat], unit: str) -> None:
+    """Draw shares of a machine's peak as bars, one under the other, with the peak as a dashed line.
+
+    Args:
+        ax: where to draw.
+        shares: label to share, 0 or more; 1 is the peak. The first is drawn on top.
+        unit: what it is a share of, such as "of the peak of FLOPs".
+
+    Raises:
+        InputError: when a share is negative.
+    """
+    values = np.array([float(share) for share in shares.values()])
+    if not (values >= 0).all():
+        raise InputError(f"shares must be at least 0, got {values.min():g}")
+    rows = range(len(values))
+    ax.barh(rows, values, height=0.6, color=_LINES[0])
+    ax.axvline(1, linestyle="--", color="#1b1f24", linewidth=1.3)
+    for row, value in zip(rows, values, strict=True):
+        ax.text(value, row, f" {_percent(value)}", va="center", ha="left", fontweight="bold")
+    ax.set_yticks(rows, list(shares))
+    ax.set_ylim(len(values) - 0.45, -0.55)
+    ax.set_xlim(0, max(1.06, 1.12 * values.max()))
+    ax.set_xlabel(f"share {unit} (dashed: all of it)")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}%"))
+    ax.tick_params(axis="y", length=0)
+
+
+def plot_ratios(
+    ax: Axes, ratios: Mapping[str, Mapping[str, Sequence[SupportsFloat]]], ylabel: str
+) -> None:
+    """Draw ratios as bars that begin at 1: up for more, down for less, whiskers for the range.
+
+    The axis is logarithmic, so that twice as much is as long as half as much.
+
+    Args:
+        ax: where to draw.
+        ratios: series to {label to (low, middle, high)}, all above 0: the bar ends at the middle.
+        ylabel: what is divided by what.
+
+    Raises:
+        InputError: when a ratio is not above 0.
+    """
+    labels = list(dict.fromkeys(label for bars in ratios.values() for label in bars))
+    width = 0.8 / len(ratios)
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    for number, (series, bars) in enumerate(ratios.items()):
+        low, middle, high = np.array([[float(end) for end in bar] for bar in bars.values()]).T
+        if not min(low.min(), middle.min(), high.min()) > 0:
+            raise InputError(f"{series}: ratios must be above 0, got {low.min():g}")
+        shift = (number - (len(ratios) - 1) / 2) * width
+        at = np.array([labels.index(label) for label in bars]) + shift
+        ax.bar(
+            at, middle - 1, width, bottom=1, label=series, color=_LINES[number],
+            hatch=_HATCHES[number], edgecolor=mix(_LINES[number], "#FFFFFF", 0.5), linewidth=0,
+        )  # fmt: skip
+        ends = [middle - low, high - middle]
+        ax.errorbar(at, middle, ends, fmt="none", ecolor="#1b1f24", elinewidth=1.3, capsize=3)
+        for x, a, b, c in zip(at, low, middle, high, strict=True):
+            up = b >= 1
+            ax.annotate(
+                f"{b:.2f}", (x, c if up else a), (0, 4 if up else -4), textcoords="offset points",
+                ha="center", va="bottom" if up else "top", fontsize=9, path_effects=halo,
+            )  # fmt: skip
+    ax.axhline(1, color="#1b1f24", linewidth=1)
+    ax.set_yscale("log", base=2)
+    ax.margins(y=0.12)
+    ax.yaxis.set_major_locator(LogLocator(base=2, subs=(1, 1.5)))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(_tick))
+    ax.set_xticks(range(len(labels)), labels)
+    ax.tick_params(axis="x", length=0)
+    ax.set_ylabel(ylabel)
+    ax.grid(axis="y")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.4)
+
+
+def plot_medians(
+    ax: Axes,
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    log_x: bool = False,
+) -> None:
+    """Draw the median over rounds as a line, and the middle half of the rounds as a band.
+
+    Args:
+        ax: where to draw.
+        curves: label to (x, y), x [n] and y [n_rounds, n]; a single round is a line alone.
+        xlabel: what x is, with its unit.
+        ylabel: what y is, with its unit.
+        log_x: a logarithmic x axis.
+
+    Raises:
+        InputError: when y is not [n_rounds, n] for the n of x.
+    """
+    lines = {}
+    for number, (label, (x, y)) in enumerate(curves.items()):
+        xs, ys = np.asarray(x, float), np.asarray(y, float)
+        if ys.ndim != 2 or ys.shape[1:] != xs.shape:
+            raise InputError(f"{label}: y must be [n_rounds, {xs.size}] like x, got {ys.shape}")
+        low, middle, high = np.quantile(ys, [0.25, 0.5, 0.75], axis=0)
+        if len(ys) > 1:
+            label = f"{label} (median, middle half of {len(ys)} rounds)"
+            ax.fill_between(xs, low, high, color=_LINES[number], alpha=0.2, linewidth=0)
+        lines[label] = (xs, middle)
+    plot_curves(ax, lines, xlabel, ylabel, log_x)
+
+
+def speed_picture(
+    ratios: Mapping[str, Mapping[str, Sequence[SupportsFloat]]],
+    growth: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    caption: str,
+    form: str,
+) -> bytes:
+    """How many times as fast, and how time grows with the number of experts: one picture.
+
+    Args:
+        ratios: for `plot_ratios`; their half is left out if there are none, but not both halves.
+        growth: for `plot_medians`, over numbers of experts; likewise.
+        caption: what stands below, such as the machine.
+        form: "png" or "svg".
+
+    Returns:
+        The content of a file of that form.
+    """
+    widths = [width for width, wanted in ((1.7, ratios), (1.0, growth)) if wanted]
+    content = io.BytesIO()
+    with rc_context():
+        style()
+        figure = Figure(figsize=(5 * sum(widths), 4.8))
+        axes = iter(figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0])
+        if ratios:
+            ax = next(axes)
+            plot_ratios(ax, ratios, "times as fast (above 1: ours is faster)")
+            ax.set_xlabel("whiskers: middle half of the rounds")
+        if growth:
+            ax = next(axes)
+            plot_medians(ax, growth, "experts", "time, relative to the fewest experts", log_x=True)
+            ax.set_ylim(bottom=0)
+            ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.4, handlelength=3.2)
+        lines = textwrap.fill(caption, round(13 * figure.get_figwidth()))
+        figure.supxlabel(lines, fontsize=9, color="#59636e")
+        figure.savefig(content, format=form, dpi=160, metadata=_UNDATED[form])
+    return content.getvalue()
 
 
 def _look(number: int) -> dict[str, Any]:

@@ -166,9 +166,10 @@ print(f"rows in all: {len(plan.slots)}; if every expert took every token: {8 * l
 # and a segment keeps the order of the text. The segments differ in length: nothing here makes the
 # experts equally busy. That is the subject of notebook 05.
 #
-# The sorted rows can be computed in four ways: one expert after the other (`loop`), segment by
-# segment (`segments`), in one batch padded to the longest segment (`padded`), or by one product of
-# matrices in groups (`grouped`). They differ in speed, not in the result.
+# The sorted rows can be computed in five ways: one expert after the other (`loop`), segment by
+# segment (`segments`), in one batch padded to the longest segment (`padded`), by one product of
+# matrices in groups (`grouped`), or by every core of the processor for some of the experts
+# (`cores`). They differ in speed, not in the result.
 
 # %%
 T, K = routing.expert_ids.shape
@@ -178,12 +179,12 @@ assert (back - x).abs().max() < 1e-12  # without experts between, the weights 1 
 print(f"{T} tokens x {K} experts = {T * K} assignments; dispatch and combine alone change nothing")
 
 # %%
-for way in ("loop", "segments", "padded"):
+for way in ("loop", "segments", "padded", "cores"):
     again, _ = MoE(replace(config, experts_way=way), seed=0).double()(x)
     assert (again - y).abs().max() < 1e-12 * y.abs().max()
 in_groups = MoE(replace(config, experts_way="grouped"), seed=0)
 assert (in_groups(x.float())[0] - y).abs().max() < 1e-5 * y.abs().max()
-print("loop, segments, padded: equal in float64; grouped: equal to the digits of float32")
+print("loop, segments, padded, cores: equal in float64; grouped: equal to the digits of float32")
 
 # %% tags=["raises-exception"]
 in_groups.double()(x)  # PyTorch's grouped product takes no float64, and the layer says so
