@@ -56,16 +56,20 @@ SHAPES = (
     Shape("D1", 8, 2, 128, 256, 1),
     Shape("D2", 64, 6, 256, 128, 1),
 )
-GROWTH = tuple(Shape("growth", 2**power, 2, 128, 64, 8192) for power in range(2, 9))
-MODEL = ModelConfig(
-    n_layers=4,
-    attention=AttentionConfig(d_model=128, n_heads=4, n_kv_heads=4, d_head=32),
-    moe=MoEConfig(d_model=128, d_expert=256, n_routed_experts=8, top_k=2),
-)
-BATCH = (8, 256)  # sequences and their length, for a training step of MODEL
-PARTS = (*(shape.name for shape in SHAPES), "model", "growth")
-QUICK_PARTS = ("S1", "S3", "D1", "model", "growth")
-ROUNDS, QUICK_ROUNDS = 21, 7
+GROWTH = tuple(Shape("growth", n_experts, 2, 256, 256, 16384) for n_experts in (4, 16, 64, 256))
+
+
+def _model_of(d_expert: int, n_experts: int, top_k: int) -> ModelConfig:
+    layer = MoEConfig(d_model=128, d_expert=d_expert, n_routed_experts=n_experts, top_k=top_k)
+    attention = AttentionConfig(d_model=128, n_heads=4, n_kv_heads=4, d_head=32)
+    return ModelConfig(n_layers=4, attention=attention, moe=layer)
+
+
+MODELS = {"coarse": _model_of(256, 8, 2), "fine": _model_of(64, 64, 6)}  # layers as in S1, in S3
+BATCH = (8, 256)  # sequences and their length, for a training step of a model
+PARTS = (*(shape.name for shape in SHAPES), *MODELS, "growth")
+QUICK_PARTS = ("S1", "S3", "D1", "coarse", "growth")
+ROUNDS, QUICK_ROUNDS = 9, 5
 AT_LEAST = 0.01  # seconds of one timed run: a shorter one is repeated inside it
 
 
@@ -109,7 +113,8 @@ def run_benchmark(
     n_rounds = QUICK_ROUNDS if quick else ROUNDS
     dtypes = ("float32", "bfloat16") if bfloat16 else ("float32",)
     with_transformers = importlib.util.find_spec("transformers") is not None
-    n_parts = len(shapes) + ("model" in wanted) + ("growth" in wanted)
+    configs = {name: config for name, config in MODELS.items() if name in wanted}
+    n_parts = len(shapes) + len(configs) + ("growth" in wanted)
     say(f"timing {', '.join(wanted)}: {n_rounds} rounds each")
     machine = describe_machine(device, dtypes)
     rounds = _one_bar(progress, n_parts * n_rounds)
@@ -120,13 +125,17 @@ def run_benchmark(
             shape, machine, device, dtypes, with_transformers, n_rounds=n_rounds, rounds=rounds
         )
     ]
-    model = growth = None
-    if "model" in wanted:
-        model = time_model(MODEL, BATCH, device, with_transformers, n_rounds, rounds)
+    models = {
+        name: time_model(config, BATCH, device, with_transformers, n_rounds, rounds)
+        for name, config in configs.items()
+    }
+    growth = None
     if "growth" in wanted:
         growth = time_growth(sizes, machine, device, n_rounds, rounds)
     taken = time.perf_counter() - began
-    benchmark = Benchmark(machine, tuple(layers), model, growth, with_transformers, n_rounds, taken)
+    benchmark = Benchmark(
+        machine, tuple(layers), models, growth, with_transformers, n_rounds, taken
+    )
     drawn = picture(benchmark, out.suffix[1:])
     if drawn is not None:
         write_file(out, drawn)

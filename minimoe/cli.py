@@ -141,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--shapes",
         metavar="LIST",
-        help="the parts to time, parted by commas: S1 to S5, D1, D2, model, growth (all)",
+        help="the parts to time, parted by commas: S1 to S5, D1, D2, coarse, fine, growth (all)",
     )
     made.add_argument("--bfloat16", action="store_true", help="the layers in bfloat16 too")
     made.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")

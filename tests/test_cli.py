@@ -122,8 +122,8 @@ def test_bench_prints_its_tables_or_json_and_writes_the_figure(
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--shapes", "S1,S9", "shapes must be some of S1,S2,S3,S4,S5,D1,D2,model,growth, got 'S9'"),
-        ("--shapes", "", "model,growth, got ''"),
+        ("--shapes", "S1,S9", "shapes must be some of S1,S2,S3,S4,S5,D1,D2,coarse,fine,growth, got 'S9'"),
+        ("--shapes", "", "coarse,fine,growth, got ''"),
         ("--out", "bench.gif", "must end in .png or .svg, got 'bench.gif'"),
         ("--device", "tpu", "invalid choice: 'tpu'"),
     ],

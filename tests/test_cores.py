@@ -70,6 +70,15 @@ def test_cores_equal_the_loop_in_value_and_gradient(changes: dict[str, Any]) -> 
     assert pools_used() == 1
 
 
+def test_inference_mode_reaches_all_cores() -> None:
+    cores._cores.cache_clear()
+    layer, x = layer_and_tokens()
+    with torch.inference_mode():
+        inferred, _ = layer(x)
+    assert pools_used() == 1
+    assert torch.equal(inferred, layer(x)[0])
+
+
 def test_an_expert_that_gets_most_tokens_is_computed_by_all_cores_together() -> None:
     cores._cores.cache_clear()
     layer, x = layer_and_tokens(top_k=1, normalize_weights=False)
@@ -161,6 +170,28 @@ def test_one_token_alone_equals_the_loop(changes: dict[str, Any]) -> None:
             alone, _ = layer(row[None])
         layer.experts.way = "loop"
         torch.testing.assert_close(alone, layer(row[None])[0].detach(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("smallest", "inside"), [(0, 2), (10**9, 1)])
+def test_one_token_reads_small_experts_with_one_thread(
+    smallest: int, inside: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, x = layer_and_tokens(experts_way="auto")
+    seen = []
+    monkeypatch.setattr(cores, "SMALL_MATRIX", smallest)
+    monkeypatch.setattr(cores, "without_python", lambda _: lambda *_: seen.append(1 / 0))
+    with pytest.raises(ZeroDivisionError), torch.no_grad():
+        layer(x[:1])
+    assert torch.get_num_threads() == 2
+    monkeypatch.setattr(cores, "without_python", lambda _: lambda x, *_: x + thread_count(seen))
+    with torch.no_grad():
+        layer(x[:1])
+    assert seen == [inside] and torch.get_num_threads() == 2
+
+
+def thread_count(seen: list[int]) -> int:
+    seen.append(torch.get_num_threads())
+    return 0
 
 
 def test_bfloat16_agrees_with_float32_to_its_own_rounding() -> None:

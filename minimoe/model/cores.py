@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from minimoe.model.dispatch import DispatchPlan
 
 MIN_SHARE = 2_000_000  # multiply-adds of a core: below, waking it takes longer than it saves
+SMALL_MATRIX = 2**17  # numbers that one thread reads before a second one is awake
 MAX_SKEW = 1.5  # work of the fullest core over the mean: above, all cores compute every product
 
 
@@ -160,9 +161,16 @@ def one_token_on_experts(
 ) -> Float[Tensor, "1 D"]:
     """The weighted sum of the K chosen experts for one token, without a gradient.
 
-    Nothing is sorted, nothing copied: of the stacked weights just the K experts' are read.
+    Nothing is sorted, nothing copied: of the stacked weights just the K experts' are read. Small
+    ones by this thread alone, since waking another takes longer than such a product.
     """
-    y: Tensor = without_python(_one_token)(x, gate_up, down, weights, experts)
+    n_threads = torch.get_num_threads()
+    if gate_up[0].numel() < SMALL_MATRIX:
+        torch.set_num_threads(1)
+    try:
+        y: Tensor = without_python(_one_token)(x, gate_up, down, weights, experts)
+    finally:
+        torch.set_num_threads(n_threads)
     return y
 
 
@@ -193,9 +201,18 @@ def _share_out(function: Callable[..., None], counts: list[int], *tensors: Tenso
     if n_cores == 1 or small or watched or fullest * n_cores > MAX_SKEW * n_rows:
         function(list(range(len(counts))), counts, ends, *tensors)
         return
-    runs = [_cores(n_cores).submit(function, share, counts, ends, *tensors) for share in shares]
+    pool = _cores(n_cores)
+    runs = [
+        pool.submit(_record_nothing, function, share, counts, ends, *tensors) for share in shares
+    ]
     for run in runs:
         run.result()
+
+
+def _record_nothing(function: Callable[..., None], *arguments: Any) -> None:
+    """Run it in this thread, for tensors made in inference mode, too."""
+    with torch.inference_mode():
+        function(*arguments)
 
 
 def shares_of_cores(counts: list[int], n_cores: int) -> list[list[int]]:
@@ -229,13 +246,12 @@ def without_python(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def _cores(n_cores: int) -> ThreadPoolExecutor:
-    """Threads that stay; each computes on one core and records no gradients."""
+    """Threads that stay; each computes on one core."""
     started = threading.Barrier(n_cores + 1)
 
     def start() -> None:
         torch.get_num_threads()  # a thread takes over the default once, at its first look at it
         torch.set_num_threads(1)
-        torch.set_grad_enabled(False)
         started.wait()
 
     pool = ThreadPoolExecutor(n_cores, "minimoe-core", start)

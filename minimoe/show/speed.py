@@ -199,7 +199,7 @@ class Benchmark:
 
     machine: Machine
     layers: tuple[LayerRow, ...]
-    model: StepRows | None
+    models: Mapping[str, StepRows]
     growth: Growth | None
     with_transformers: bool
     n_rounds: int
@@ -216,7 +216,7 @@ def report(benchmark: Benchmark) -> str:
     """The machine, the tables and what they mean, as text for a terminal."""
     found = [
         _layers_text(benchmark.layers),
-        _model_text(benchmark.model),
+        *(_model_text(name, model) for name, model in benchmark.models.items()),
         _growth_text(benchmark.growth),
     ]
     ending = f"Medians of {benchmark.n_rounds} rounds in turn; {benchmark.seconds:.0f} s in all."
@@ -288,9 +288,7 @@ def _layers_text(rows: Sequence[LayerRow]) -> str:
     return "\n\n".join([first, meaning, second, sources])
 
 
-def _model_text(model: StepRows | None) -> str:
-    if model is None:
-        return ""
+def _model_text(kind: str, model: StepRows) -> str:
     cells = [
         [
             name if name == "ours" else f"transformers, {name}",
@@ -301,7 +299,13 @@ def _model_text(model: StepRows | None) -> str:
         ]
         for name, timing in model.timings.items()
     ]
-    headers = ["training step", "time", "tokens per second", "ours ÷ this", "memory of a step"]
+    headers = [
+        f"training step, {kind}",
+        "time",
+        "tokens per second",
+        "ours ÷ this",
+        "memory of a step",
+    ]
     moe, (n_sequences, length) = model.config.moe, model.batch
     assert moe is not None  # the only kind that is timed
     meaning = _wrapped(
@@ -374,13 +378,13 @@ def _prediction(row: LayerRow, name: str) -> tuple[str, str]:
 
 def as_json(benchmark: Benchmark) -> str:
     """Every number of the tables, unrounded, and the seconds of every round."""
-    model, growth = benchmark.model, benchmark.growth
+    growth = benchmark.growth
     result = {
         "machine": asdict(benchmark.machine),
         "rounds": benchmark.n_rounds,
         "seconds": benchmark.seconds,
         "layers": [_layer_json(row) for row in benchmark.layers],
-        "model": None if model is None else _model_json(model),
+        "models": {name: _model_json(model) for name, model in benchmark.models.items()},
         "growth": None if growth is None else _growth_json(growth),
     }
     return json.dumps(result, indent=1)
@@ -445,13 +449,12 @@ def picture(benchmark: Benchmark, form: str = "png") -> bytes | None:
     """The ratios as bars, and the growth as a curve beside its prediction, as a file's content.
 
     Returns:
-        None if there is neither: the model alone, without transformers.
+        None if there is neither: a model alone, without transformers.
     """
-    rows, growth, model = benchmark.layers, benchmark.growth, benchmark.model
+    rows, growth = benchmark.layers, benchmark.growth
     to_dense = {_label(row): _bar(row.to_dense) for row in rows}
     to_best = {_label(row): row.to_best for row in rows}
-    if model is not None:
-        to_best["model"] = model.to_best
+    to_best |= {name: model.to_best for name, model in benchmark.models.items()}
     ratios = {
         "ours ÷ dense of equal active FLOPs": to_dense,
         "ours ÷ best of transformers": {

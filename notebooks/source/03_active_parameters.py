@@ -414,8 +414,9 @@ print(f"{n_idle} of 64 experts destroyed, all logits the same to the last bit")
 # `open-inspect`: *shown here, with a condition*. A small model in the published format was counted,
 # traced and audited, each exactly. The files say where a token goes, not why, and nothing about
 # what the model was trained on, nor whether a service runs these very files; understanding is more
-# work (notebooks 07 and 11). `moe-faster`: FLOPs follow the active share exactly, 18.3 times fewer in DeepSeek-V3's products with weights;
-# whether time follows is a question for notebook 04.
+# work (notebooks 07 and 11). `moe-faster`: *shown here, with a condition*, its first half. FLOPs
+# follow the active share exactly, 18.3 times fewer in DeepSeek-V3's products with weights; what
+# time makes of it is measured in [notebook 04](04_sparse_vs_dense_compute.ipynb).
 #
 # **Try.**
 #
@@ -465,5 +466,4 @@ print(f"{n_idle} of 64 experts destroyed, all logits the same to the last bit")
 # Mixtral: arXiv 2401.04088. OLMoE: arXiv 2409.02060. `minimoe count MODEL` names the source of
 # every other configuration and figure.
 #
-# **Next.** 04 · Does skipping work save time? Until it is built, the [map](00_map.ipynb) shows what
-# comes.
+# **Next.** [04 · Does skipping work save time?](04_sparse_vs_dense_compute.ipynb)
