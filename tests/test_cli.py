@@ -113,7 +113,7 @@ def test_bench_prints_its_tables_or_json_and_writes_the_figure(
     printed = capsys.readouterr()
     (layer,) = json.loads(printed.out)["layers"]
     assert layer["name"] == "S1" and set(layer["timings"]) == {"dense", "ours"}
-    assert printed.err.splitlines() == ["timing S1: 7 rounds each", f"wrote {out}"]
+    assert printed.err.splitlines() == ["timing S1: 5 rounds each", f"wrote {out}"]
     assert out.read_bytes().startswith(b"\x89PNG")
     assert main([*arguments, "--bfloat16"]) == 0
     assert "S1 bfloat16" in capsys.readouterr().out
@@ -122,7 +122,7 @@ def test_bench_prints_its_tables_or_json_and_writes_the_figure(
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--shapes", "S1,S9", "shapes must be some of S1,S2,S3,S4,S5,D1,D2,coarse,fine,growth, got 'S9'"),
+        ("--shapes", "S1,S9", "must be some of S1,S2,S3,S4,S5,D1,D2,coarse,fine,growth, got 'S9'"),
         ("--shapes", "", "coarse,fine,growth, got ''"),
         ("--out", "bench.gif", "must end in .png or .svg, got 'bench.gif'"),
         ("--device", "tpu", "invalid choice: 'tpu'"),

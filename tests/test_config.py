@@ -66,7 +66,7 @@ REFUSALS = [
     (
         moe,
         {"experts_way": "fast"},
-        "experts_way must be one of auto, loop, segments, grouped, padded, got 'fast'",
+        "experts_way must be one of auto, loop, segments, grouped, padded, cores, got 'fast'",
     ),
     (moe, {"route_scale": 0.0}, "route_scale must be above 0, got 0.0"),
     (moe, {"route_scale": NAN}, "route_scale must be a finite number of at least 0, got nan"),
