@@ -40,6 +40,7 @@ from minimoe.show.speed import (
     Machine,
     Shape,
     StepRows,
+    dtype_of,
     fastest,
     picture,
 )
@@ -174,7 +175,7 @@ def describe_machine(device: str, dtypes: Iterable[str]) -> Machine:
         n_threads=torch.get_num_threads(),
         torch=torch.__version__,
         device="cpu" if on_cpu else torch.cuda.get_device_name(),
-        peaks={dtype: measure_peak(_dtype(dtype)) for dtype in dtypes} if on_cpu else {},
+        peaks={dtype: measure_peak(dtype_of(dtype)) for dtype in dtypes} if on_cpu else {},
     )
 
 
@@ -226,7 +227,7 @@ def _batch(
     """Tokens, and the gradient that comes back."""
     generator = torch.Generator().manual_seed(0)
     x, dy = (torch.randn(shape.n_tokens, shape.d_model, generator=generator) for _ in range(2))
-    x, dy = x.to(device, _dtype(dtype)), dy.to(device, _dtype(dtype))
+    x, dy = x.to(device, dtype_of(dtype)), dy.to(device, dtype_of(dtype))
     return x.requires_grad_(shape.backward), dy
 
 
@@ -513,8 +514,3 @@ def _memory(device: str, *, peak: bool) -> int | None:
         return None
     name = "VmHWM:" if peak else "VmRSS:"
     return next(1024 * int(line.split()[1]) for line in status.splitlines() if name in line)
-
-
-def _dtype(name: str) -> torch.dtype:
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype

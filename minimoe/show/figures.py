@@ -141,9 +141,7 @@ def plot_curve_band(
     """
     ends = []
     for number, (label, (x, y)) in enumerate(curves.items()):
-        xs, ys = np.asarray(x, float), np.asarray(y, float)
-        if ys.ndim != 2 or ys.shape[1:] != xs.shape:
-            raise InputError(f"{label}: y must be [n_seeds, {xs.size}] like x, got {ys.shape}")
+        xs, ys = _repeated(label, x, y, "n_seeds")
         look = _look(number)
         look.pop("marker")
         ax.plot(xs, ys.mean(0), label=f"{label} (mean, range of {len(ys)} seeds)", **look)
@@ -470,9 +468,7 @@ def plot_medians(
     """
     lines = {}
     for number, (label, (x, y)) in enumerate(curves.items()):
-        xs, ys = np.asarray(x, float), np.asarray(y, float)
-        if ys.ndim != 2 or ys.shape[1:] != xs.shape:
-            raise InputError(f"{label}: y must be [n_rounds, {xs.size}] like x, got {ys.shape}")
+        xs, ys = _repeated(label, x, y, "n_rounds")
         low, middle, high = np.quantile(ys, [0.25, 0.5, 0.75], axis=0)
         if len(ys) > 1:
             label = f"{label} (median, middle half of {len(ys)} rounds)"
@@ -517,6 +513,14 @@ def speed_picture(
         figure.supxlabel(lines, fontsize=9, color="#59636e")
         figure.savefig(content, format=form, dpi=160, metadata=_UNDATED[form])
     return content.getvalue()
+
+
+def _repeated(label: str, x: ArrayLike, y: ArrayLike, times: str) -> tuple[Any, Any]:
+    """x [n] and y [times, n] of a curve that was made several times."""
+    xs, ys = np.asarray(x, float), np.asarray(y, float)
+    if ys.ndim != 2 or ys.shape[1:] != xs.shape:
+        raise InputError(f"{label}: y must be [{times}, {xs.size}] like x, got {ys.shape}")
+    return xs, ys
 
 
 def _look(number: int) -> dict[str, Any]:

@@ -76,8 +76,24 @@ class Machine:
     peaks: Mapping[str, MachinePeak]
 
 
+class _BesideTransformers:
+    """What is timed as "ours", and as transformers' implementations if they are there."""
+
+    timings: Mapping[str, Timing]
+
+    @property
+    def best(self) -> str | None:
+        """The faster implementation of transformers, by median; None without transformers."""
+        return fastest(self.timings)
+
+    @property
+    def to_best(self) -> Ratio | None:
+        """How many times as fast as `best` ours is."""
+        return None if self.best is None else self.timings["ours"].ratio(self.timings[self.best])
+
+
 @dataclass(frozen=True)
-class LayerRow:
+class LayerRow(_BesideTransformers):
     """One shape in one dtype: seconds of "dense", "ours" and transformers' implementations."""
 
     shape: Shape
@@ -95,19 +111,9 @@ class LayerRow:
         """How many times as fast as the dense layer ours is."""
         return self.timings["ours"].ratio(self.timings["dense"])
 
-    @property
-    def best(self) -> str | None:
-        """The faster implementation of transformers, by median; None without transformers."""
-        return fastest(self.timings)
-
-    @property
-    def to_best(self) -> Ratio | None:
-        """How many times as fast as `best` ours is."""
-        return None if self.best is None else self.timings["ours"].ratio(self.timings[self.best])
-
     def work(self, name: str) -> Work:
         """What there is to do for "dense" or for "ours"."""
-        shape, itemsize = self.shape, _dtype(self.dtype).itemsize
+        shape, itemsize = self.shape, dtype_of(self.dtype).itemsize
         if name == "dense":
             sizes = (shape.d_model, shape.d_ff, shape.n_tokens)
             return dense_work(*sizes, itemsize, backward=shape.backward)
@@ -127,11 +133,11 @@ class LayerRow:
     def joules(self, name: str) -> float:
         """An estimate of the energy of one run, from its FLOPs and bytes."""
         work = self.work(name)
-        return estimated_joules(work.flops, work.n_bytes, horowitz(_dtype(self.dtype).itemsize))
+        return estimated_joules(work.flops, work.n_bytes, horowitz(dtype_of(self.dtype).itemsize))
 
 
 @dataclass(frozen=True)
-class StepRows:
+class StepRows(_BesideTransformers):
     """A training step of the whole model, "ours" and transformers'.
 
     Attributes:
@@ -151,16 +157,6 @@ class StepRows:
     def n_tokens(self) -> int:
         """Of the batch."""
         return self.batch[0] * self.batch[1]
-
-    @property
-    def best(self) -> str | None:
-        """The faster implementation of transformers, by median; None without transformers."""
-        return fastest(self.timings)
-
-    @property
-    def to_best(self) -> Ratio | None:
-        """How many times as fast as `best` ours is."""
-        return None if self.best is None else self.timings["ours"].ratio(self.timings[self.best])
 
     def tokens_per_second(self, name: str) -> float:
         """2,048 tokens in half a second are 4,096."""
@@ -502,6 +498,7 @@ def _predicted(work: Work, machine: Machine, dtype: str) -> Prediction | None:
     return predicted_seconds(work.flops, work.n_bytes, work.n_operations, peak)
 
 
-def _dtype(name: str) -> torch.dtype:
+def dtype_of(name: str) -> torch.dtype:
+    """torch's dtype of that name."""
     dtype: torch.dtype = getattr(torch, name)
     return dtype
