@@ -467,6 +467,8 @@ class TrainConfig:
         balance_weight: factor of the load-balancing loss (mean over MoE layers); 0 = off.
         z_weight: factor of the router z-loss (mean over MoE layers); 0 = off.
         expert_bias_rate: step of the selection-bias update, for models with use_expert_bias.
+        domain_weights: how often a window starts in each domain of the text, relative to the
+            others; None = in every domain as often.
         seed: of the batches; the model's initial weights have a seed of their own.
         dtype: of weights and arithmetic.
 
@@ -487,6 +489,7 @@ class TrainConfig:
     balance_weight: float = 0.03
     z_weight: float = 0.001
     expert_bias_rate: float = 0.001
+    domain_weights: tuple[float, ...] | None = None
     seed: int = 0
     dtype: Literal["float32", "float64"] = "float32"
 
@@ -504,6 +507,13 @@ class TrainConfig:
             if getattr(self, name) == 1:
                 raise InputError(f"{name} must be below 1, got {getattr(self, name)!r}")
         _choice("dtype", self.dtype, ("float32", "float64"))
+        if self.domain_weights is not None:
+            if not isinstance(self.domain_weights, tuple) or not self.domain_weights:
+                raise InputError(
+                    f"domain_weights must be a tuple of numbers, got {self.domain_weights!r}"
+                )
+            for weight in self.domain_weights:
+                _number("a weight of domain_weights", weight, 0.0)
 
 
 def model_config_from(data: dict[str, Any]) -> ModelConfig:
@@ -537,8 +547,10 @@ def train_config_from(data: dict[str, Any]) -> TrainConfig:
         InputError: a field is missing, unknown or out of range.
     """
     try:
+        if isinstance(data.get("domain_weights"), list):  # JSON has no tuples
+            data = {**data, "domain_weights": tuple(data["domain_weights"])}
         return TrainConfig(**data)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise InputError(f"not the configuration of a training run: {error}") from error
 
 

@@ -145,7 +145,7 @@ def test_one_step_is_adam_on_the_clipped_gradient_of_the_three_losses() -> None:
     )
     run, twin = (start(model_config(), config) for _ in range(2))
     batch = batch_of(noise(), config)
-    record = train_step(run, batch)
+    record, _routings = train_step(run, batch)
 
     logits, routings = twin.model(batch.inputs)
     language = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
@@ -171,7 +171,7 @@ def test_one_step_is_adam_on_the_clipped_gradient_of_the_three_losses() -> None:
 def test_gradients_of_one_step_do_not_leak_into_the_next() -> None:
     config = training(learning_rate=1e-12)
     run, corpus = start(model_config(), config), noise()
-    first = [train_step(run, batch_of(corpus, config)).gradient_norm for _ in range(3)]
+    first = [train_step(run, batch_of(corpus, config))[0].gradient_norm for _ in range(3)]
     assert first == pytest.approx([first[0]] * 3, rel=1e-6)
 
 
@@ -198,7 +198,7 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit_and_another_does_not() -> 
 def test_the_history_counts_steps_tokens_and_time() -> None:
     seen = []
     run = train(
-        start(model_config(), training(steps=4)), noise(), after_step=lambda r: seen.append(r.step)
+        start(model_config(), training(steps=4)), noise(), after_step=lambda r, _: seen.append(r.step)
     )
     assert [r.step for r in run.history] == seen == [1, 2, 3, 4]
     assert [r.tokens for r in run.history] == [48, 96, 144, 192]

@@ -25,6 +25,7 @@ from minimoe.data.text import Corpus
 from minimoe.files import usable_folder, write_file
 from minimoe.model.transformer import Transformer
 from minimoe.training.loop import (
+    AfterStep,
     Run,
     StepRecord,
     interrupt_between_steps,
@@ -105,7 +106,7 @@ def resume(folder: Path, model_config: ModelConfig, config: TrainConfig, text: s
     path, state = _read_state(folder)
     found = asdict(model_config_from(state["model_config"]))  # JSON has lists for its tuples
     _same("model", asdict(model_config), found, path)
-    _same("training", asdict(config), state["train_config"], path)
+    _same("training", asdict(config), asdict(train_config_from(state["train_config"])), path)
     _same("text", {"sha256": text}, {"sha256": state["text"]}, path)
     run = start(model_config, config)
     _load_weights(run.model, path)
@@ -215,6 +216,7 @@ def train_in_folder(
     folder: Path,
     *,
     save_every: int = 100,
+    after_step: AfterStep | None = None,
     progress: Callable[[int, int], Iterable[int]] = range,
 ) -> Run:
     """Train to the end, with a checkpoint every so many steps; go on from the latest one, if any.
@@ -223,6 +225,7 @@ def train_in_folder(
 
     Args:
         save_every: steps between two checkpoints; the last step is always saved.
+        after_step: looks at the run after every step, before the checkpoint is written.
         progress: gets the first step and the number of steps, returns an iterable over the rest.
 
     Returns:
@@ -242,7 +245,9 @@ def train_in_folder(
         run = resume(folder, model_config, config, text)
     with interrupt_between_steps() as interrupted:
         for _ in progress(run.step, config.steps):
-            train_step(run, next_batch(run, corpus))
+            _, routings = train_step(run, next_batch(run, corpus))
+            if after_step is not None:
+                after_step(run, routings)
             stop = interrupted()
             if run.step % save_every == 0 or run.step == config.steps or stop:
                 save_checkpoint(run, folder, text)

@@ -59,6 +59,10 @@ class Run:
         return len(self.history)
 
 
+# Looks at a run after each step, and at what the routers decided in it.
+AfterStep = Callable[[Run, tuple[Routing, ...]], None]
+
+
 def start(model_config: ModelConfig, config: TrainConfig, seed: int = 0) -> Run:
     """A new run: initial weights from `seed`, AdamW that decays matrices only.
 
@@ -113,8 +117,12 @@ def mean_over_layers(
     return torch.stack([loss(r) for r in routings]).mean() if routings else like.new_zeros(())
 
 
-def train_step(run: Run, batch: Batch) -> StepRecord:
-    """One step: forward, losses, backward, clip, AdamW, selection bias. Appended to the history."""
+def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]:
+    """One step: forward, losses, backward, clip, AdamW, selection bias. Appended to the history.
+
+    Returns:
+        What the step reports, and what each MoE layer decided for its batch.
+    """
     began = time.perf_counter()
     model, config, step = run.model, run.config, run.step + 1
     for group in run.optimizer.param_groups:
@@ -150,7 +158,7 @@ def train_step(run: Run, batch: Batch) -> StepRecord:
         seconds=(before.seconds if before else 0.0) + time.perf_counter() - began,
     )
     run.history.append(record)
-    return record
+    return record, routings
 
 
 def train(
@@ -158,7 +166,7 @@ def train(
     corpus: Corpus,
     *,
     steps: int | None = None,
-    after_step: Callable[[Run], None] | None = None,
+    after_step: AfterStep | None = None,
 ) -> Run:
     """Train until `steps` steps are done (default: config.steps); a resumed run goes on.
 
@@ -166,9 +174,9 @@ def train(
     """
     config = run.config
     while run.step < (config.steps if steps is None else steps):
-        train_step(run, next_batch(run, corpus))
+        _, routings = train_step(run, next_batch(run, corpus))
         if after_step is not None:
-            after_step(run)
+            after_step(run, routings)
     return run
 
 
@@ -181,6 +189,7 @@ def next_batch(run: Run, corpus: Corpus) -> Batch:
         length=config.length,
         seed=config.seed,
         step=run.step,
+        domain_weights=config.domain_weights,
     )
 
 
