@@ -1,11 +1,13 @@
 """minimoe: a small, exact, fast Mixture-of-Experts transformer to learn from."""
 
 import os
+import sys
 
 # How long a thread spins before it sleeps while it waits for the others. Beside another busy
 # program, spinning as long as is usual made a training step several times slower; without any
-# spinning each small operation waits for a wake-up. OpenMP reads this once, when torch is loaded.
-if "OMP_WAIT_POLICY" not in os.environ:
+# spinning each small operation waits for a wake-up. OpenMP reads this once, when torch is loaded:
+# if that has happened, `minimoe.model.cores` finds it unset and helps itself.
+if "OMP_WAIT_POLICY" not in os.environ and "torch" not in sys.modules:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from minimoe.config import (

@@ -147,10 +147,10 @@ def layer_work(
         n_cores: that start the experts' operations at the same time.
 
     Returns:
-        24 operations and 5 an expert, shared by the cores; with backward 43 and 19. Shared experts
-        add 5 and 14, their gate 3 and 10. One token alone, without backward, has 11 + 2 * K. On two
+        24 operations and 5 an expert, shared by the cores; with backward 43 and 22. Shared experts
+        add 5 and 14, their gate 3 and 10. One token alone, without backward, has 10 + 2 * K. On two
         cores and 4 bytes, Mixtral's layer (D=4096, F=14336, E=8, K=2) does 704,708,608 FLOPs for
-        one token in 15 operations and reads 1,409,417,216 bytes of weights: half a FLOP a byte, as
+        one token in 14 operations and reads 1,409,417,216 bytes of weights: half a FLOP a byte, as
         every decoder of one token; for two tokens there are 44 operations.
 
     Raises:
@@ -166,12 +166,12 @@ def layer_work(
     has_shared = config.shared_width > 0
     if backward:
         passes, weights = 3, 3 * used_by_all + (2 * reached + n_experts) * expert
-        n_operations = 43 + -(-19 * n_experts // n_cores)
+        n_operations = 43 + -(-22 * n_experts // n_cores)
         n_operations += 14 * has_shared + 10 * config.gate_shared
     else:
         passes, weights = 1, used_by_all + reached * expert
         several = 24 + -(-5 * n_experts // n_cores)
-        n_operations = 11 + 2 * config.top_k if n_tokens == 1 else several
+        n_operations = 10 + 2 * config.top_k if n_tokens == 1 else several
         n_operations += 5 * has_shared + 3 * config.gate_shared
     return Work(
         flops=passes * 2 * n_tokens * multiplied,

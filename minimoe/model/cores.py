@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -46,33 +46,42 @@ def experts_on_cores(
     Returns:
         The experts' weighted sum. It can be differentiated once; the other ways have no such limit.
     """
-    y: Tensor = _ExpertsOnCores.apply(x, gate_up, down, weights, plan)
+    y: Tensor = _ExpertsOnCores.apply(x, gate_up, down, weights, plan, torch.is_grad_enabled())
     return y
 
 
 class _ExpertsOnCores(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, plan: DispatchPlan
+        ctx: Any,
+        x: Tensor,
+        gate_up: Tensor,
+        down: Tensor,
+        weights: Tensor,
+        plan: DispatchPlan,
+        learns: bool,
     ) -> Tensor:
         n_rows, top_k = len(plan.slots), weights.shape[1]
         counts = plan.tokens_per_expert.tolist()
         token = plan.slots // top_k
         hidden = x.new_empty(n_rows, gate_up.shape[1])
+        sigma = x.new_empty(n_rows, down.shape[2]) if learns else None
         out = x.new_empty(n_rows + 1, x.shape[1])
         out[n_rows] = 0  # where dropped assignments point
         place = token.new_full((weights.numel(),), n_rows)
         place[plan.slots] = torch.arange(n_rows)
         place = place.view_as(weights)
-        _share_out(_forward, counts, x, token, gate_up, down, hidden, out)
-        ctx.save_for_backward(x, gate_up, down, weights, plan.slots, token, place, hidden, out)
+        _share_out(_forward, counts, x, token, gate_up, down, hidden, sigma, out)
+        ctx.save_for_backward(
+            x, gate_up, down, weights, plan.slots, token, place, hidden, sigma, out
+        )
         ctx.counts = counts
         return _sum_rows(place, out, weights)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, gate_up, down, weights, slots, token, place, hidden, out = ctx.saved_tensors
+        x, gate_up, down, weights, slots, token, place, hidden, sigma, out = ctx.saved_tensors
         d_gate_up, d_down = torch.empty_like(gate_up), torch.empty_like(down)
         d_rows, d_weights = torch.empty_like(out), torch.zeros_like(weights)
         d_rows[len(token)] = 0
@@ -80,10 +89,10 @@ class _ExpertsOnCores(torch.autograd.Function):
         row_weights = weights.flatten()[slots].unsqueeze(-1)
         _share_out(
             _backward, ctx.counts, dy, x, token, row_weights, gate_up, down, hidden,
-            out, d_gate_up, d_down, d_rows, d_row_weights,
+            sigma, out, d_gate_up, d_down, d_rows, d_row_weights,
         )  # fmt: skip
         d_weights.view(-1)[slots] = d_row_weights
-        return _sum_rows(place, d_rows, None), d_gate_up, d_down, d_weights, None
+        return _sum_rows(place, d_rows, None), d_gate_up, d_down, d_weights, None, None
 
 
 def _sum_rows(place: Tensor, rows: Tensor, weights: Tensor | None) -> Tensor:
@@ -104,6 +113,7 @@ def _forward(
     gate_up: Tensor,
     down: Tensor,
     hidden: Tensor,
+    sigma: Tensor | None,
     out: Tensor,
 ) -> None:
     d_expert = down.size(2)
@@ -112,8 +122,12 @@ def _forward(
         start = end - counts[expert]
         h = hidden[start:end]
         torch.mm(x.index_select(0, token[start:end]), gate_up[expert].t(), out=h)
-        inner = torch.nn.functional.silu(h[:, :d_expert]).mul_(h[:, d_expert:])
-        torch.mm(inner, down[expert].t(), out=out[start:end])
+        gate, up = h[:, :d_expert], h[:, d_expert:]
+        if sigma is None:
+            inner = torch.nn.functional.silu(gate)
+        else:  # kept, so that backward has silu and its slope without another exponential
+            inner = torch.sigmoid(gate, out=sigma[start:end]) * gate
+        torch.mm(inner.mul_(up), down[expert].t(), out=out[start:end])
 
 
 def _backward(
@@ -127,6 +141,7 @@ def _backward(
     gate_up: Tensor,
     down: Tensor,
     hidden: Tensor,
+    sigma: Tensor,
     out: Tensor,
     d_gate_up: Tensor,
     d_down: Tensor,
@@ -143,11 +158,12 @@ def _backward(
         torch.sum(d_out * out[start:end], [1], out=d_row_weights[start:end])
         d_out.mul_(row_weights[start:end])
         d_inner = torch.mm(d_out, down[expert])
-        inner = torch.nn.functional.silu(gate)
-        d_h = torch.empty_like(h)
-        torch.mul(d_inner, inner, out=d_h[:, d_expert:])
-        torch.mm(d_out.t(), inner.mul_(up), out=d_down[expert])
-        torch.ops.aten.silu_backward(d_inner.mul_(up), gate, grad_input=d_h[:, :d_expert])
+        s, d_h = sigma[start:end], torch.empty_like(h)
+        silu = gate * s
+        torch.mul(d_inner, silu, out=d_h[:, d_expert:])
+        torch.mm(d_out.t(), silu * up, out=d_down[expert])
+        slope = torch.addcmul(silu, silu, s, value=-1).add_(s)  # of silu
+        torch.mul(d_inner.mul_(up), slope, out=d_h[:, :d_expert])
         torch.mm(d_h.t(), x.index_select(0, tokens), out=d_gate_up[expert])
         torch.mm(d_h, gate_up[expert], out=d_rows[start:end])
 
@@ -156,46 +172,39 @@ def one_token_on_experts(
     x: Float[Tensor, "1 D"],
     gate_up: Float[Tensor, "E F2 D"],
     down: Float[Tensor, "E D F"],
-    weights: Float[Tensor, "1 K"],
-    experts: list[int],
+    weights: Sequence[float],
+    experts: Sequence[int],
 ) -> Float[Tensor, "1 D"]:
     """The weighted sum of the K chosen experts for one token, without a gradient.
 
     Nothing is sorted, nothing copied: of the stacked weights just the K experts' are read. Small
-    ones by this thread alone, since waking another takes longer than such a product.
+    ones by this thread alone, since waking another takes longer than such a product. Half of the
+    time goes into starting operations, so there are as few as possible.
     """
     n_threads = torch.get_num_threads()
-    if gate_up[0].numel() < SMALL_MATRIX:
+    if gate_up.shape[1] * gate_up.shape[2] < SMALL_MATRIX:
         torch.set_num_threads(1)
     try:
-        y: Tensor = without_python(_one_token)(x, gate_up, down, weights, experts)
+        token, hidden = x[0], x.new_empty(len(experts), gate_up.shape[1])
+        for i, expert in enumerate(experts):
+            torch.mv(gate_up[expert], token, out=hidden[i])
+        gate, up = hidden.chunk(2, 1)
+        inner = torch.nn.functional.silu(gate).mul_(up)
+        y = torch.mv(down[experts[0]], inner[0]).mul_(weights[0])
+        for i, expert in enumerate(experts[1:], start=1):
+            y.addmv_(down[expert], inner[i], alpha=weights[i])
     finally:
         torch.set_num_threads(n_threads)
-    return y
-
-
-def _one_token(
-    x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, experts: list[int]
-) -> Tensor:
-    d_expert = down.size(2)
-    hidden = x.new_empty(len(experts), 2 * d_expert)
-    for i in range(len(experts)):
-        torch.mv(gate_up[experts[i]], x[0], out=hidden[i])
-    inner = torch.nn.functional.silu(hidden[:, :d_expert]).mul_(hidden[:, d_expert:])
-    inner.mul_(weights.t())
-    y = torch.zeros_like(x[0])
-    for i in range(len(experts)):
-        y.addmv_(down[experts[i]], inner[i])
     return y.unsqueeze(0)
 
 
-def _share_out(function: Callable[..., None], counts: list[int], *tensors: Tensor) -> None:
+def _share_out(function: Callable[..., None], counts: list[int], *tensors: Tensor | None) -> None:
     """Run `function` for every expert: each core its share, or this thread all of them."""
     function, ends = without_python(function), list(itertools.accumulate(counts))
     n_cores, n_rows = torch.get_num_threads(), sum(counts)
     shares = shares_of_cores(counts, n_cores)
     fullest = max(sum(counts[expert] for expert in share) for share in shares)
-    n_weights = next(tensor[0].numel() for tensor in tensors if tensor.ndim == 3)
+    n_weights = next(t[0].numel() for t in tensors if t is not None and t.ndim == 3)
     small = n_rows * n_weights < n_cores * MIN_SHARE
     watched = _get_current_dispatch_mode() is not None  # by one who sees just this thread
     if n_cores == 1 or small or watched or fullest * n_cores > MAX_SKEW * n_rows:
@@ -251,6 +260,11 @@ def _cores(n_cores: int) -> ThreadPoolExecutor:
 
     def start() -> None:
         torch.get_num_threads()  # a thread takes over the default once, at its first look at it
+        if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+            # OpenMP's own threads would spin for milliseconds on the cores that are needed here.
+            # They stop at once when there are more of them than cores: so make another one.
+            torch.set_num_threads(2)
+            torch.ones(2**17).neg_()
         torch.set_num_threads(1)
         started.wait()
 

@@ -114,9 +114,10 @@ class Experts(nn.Module):
     def forward(self, x: Float[Tensor, "T D"], routing: Routing) -> Float[Tensor, "T D"]:
         if self.way == "loop":
             return self.loop(x, routing)
-        if self.way == "auto" and len(x) == 1 and not torch.is_grad_enabled() and self.fit_cores(x):
-            chosen = routing.expert_ids[0].tolist()  # one token is never dropped
-            return one_token_on_experts(x, self.gate_up, self.down, routing.weights, chosen)
+        one = self.way == "auto" and x.shape[0] == 1 and not torch.is_grad_enabled()
+        if one and self.fit_cores(x):  # one token is never dropped
+            (weights,), (chosen,) = routing.weights.tolist(), routing.expert_ids.tolist()
+            return one_token_on_experts(x, self.gate_up, self.down, weights, chosen)
         plan = plan_dispatch(routing)
         way = self.choose_way(x, plan) if self.way == "auto" else self.way
         if way == "cores":
