@@ -22,6 +22,7 @@ import torch
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data.text import Corpus
+from minimoe.model.routing import Routing
 from minimoe.training.checkpoint import (
     latest_checkpoint,
     load_model,
@@ -155,6 +156,21 @@ def test_a_run_killed_at_random_moments_goes_on_bit_for_bit(
     run = train_in_folder(MODEL, TRAINING, corpus(), tmp_path, save_every=1)
     assert same(run, uninterrupted)
     assert same(resume(tmp_path, MODEL, TRAINING, TEXT), uninterrupted)
+
+
+def test_a_run_with_domain_weights_goes_on_and_is_seen_after_each_step(tmp_path: Path) -> None:
+    config, seen = replace(TRAINING, domain_weights=(0.0, 1.0)), []
+
+    def look(run: Run, routings: tuple[Routing, ...]) -> None:
+        saved = latest_checkpoint(tmp_path)
+        seen.append((run.step, None if saved is None else saved.name, len(routings)))
+
+    train_in_folder(MODEL, config, corpus(), tmp_path, save_every=6, after_step=look)
+    first = "step-0000006"
+    assert seen == [(n, first if n > 6 else None, MODEL.n_moe_layers) for n in range(1, 13)]
+    assert resume(tmp_path, MODEL, config, TEXT).config == config
+    with pytest.raises(InputError, match=r"domain_weights=\(0.0, 1.0\) there, None asked for"):
+        resume(tmp_path, MODEL, TRAINING, TEXT)
 
 
 def test_a_kill_at_each_call_to_the_disk_leaves_a_whole_checkpoint(tmp_path: Path) -> None:

@@ -328,6 +328,19 @@ def test_missing_and_unknown_fields_of_a_training_run_are_refused_by_name() -> N
         train_config_from({"steps": 1, "stepz": 2})
 
 
+@pytest.mark.usefixtures("as_users_have_it")
+def test_domain_weights_are_a_tuple_of_numbers_and_survive_json() -> None:
+    config = training(domain_weights=(0.35, 0.15, 0.5))
+    assert train_config_from(json.loads(json.dumps(asdict(config)))) == config
+    for wrong in ([1.0, 2.0], ()):
+        with pytest.raises(InputError, match="domain_weights must be a tuple of numbers, got"):
+            training(domain_weights=wrong)
+    with pytest.raises(
+        InputError, match="a weight of domain_weights must be .* at least 0, got -1"
+    ):
+        training(domain_weights=(1.0, -1))
+
+
 def test_a_stored_number_out_of_range_is_refused_like_any_other() -> None:
     data = asdict(preset("moe"))
     data["moe"]["top_k"] = 17

@@ -195,6 +195,21 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit_and_another_does_not() -> 
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
+def test_a_run_reads_each_domain_as_often_as_it_is_told() -> None:
+    run = start(model_config(), training(domain_weights=(0.0, 1.0)))
+    assert (next_batch(run, noise()).domain_ids == 1).all()
+
+
+def test_a_step_returns_its_record_and_what_each_router_decided_for_its_batch() -> None:
+    run, corpus = start(model_config(), training()), noise()
+    batch = next_batch(run, corpus)
+    expected = run.model(batch.inputs)[1]
+    record, routings = train_step(run, batch)
+    assert record is run.history[-1]
+    for got, wanted in zip(routings, expected, strict=True):
+        assert torch.equal(got.expert_ids, wanted.expert_ids)
+
+
 def test_the_history_counts_steps_tokens_and_time() -> None:
     seen = []
     run = train(
