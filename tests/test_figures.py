@@ -313,3 +313,8 @@ def test_what_cannot_be_drawn_is_refused_with_both_numbers(
 
 def test_values_at_the_ends_of_curves_read_on_white() -> None:
     assert all(contrast(draw._readable(color), "#FFFFFF") >= 4.5 for color in EXPERT_COLORS)
+
+
+def test_a_tick_reads_like_the_number_it_marks() -> None:
+    said = [figures._tick(value) for value in (0.2, 16, 1024, 16384, 1e5, 2.5e6)]
+    assert said == ["0.2", "16", "1,024", "16,384", "100 k", "2.5 M"]

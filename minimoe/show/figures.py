@@ -685,8 +685,10 @@ def _write_part(ax: Axes, row: int, start: float, width: float, longest: float, 
 
 
 def _tick(value: float, _position: int | None = None) -> str:
-    """The number at a tick: prefixes from a thousand on, nothing like "200 m" for 0.2."""
-    return f"{value:.4g}" if abs(value) < 1000 else EngFormatter(sep=" ")(value)
+    """The number at a tick: 0.2 and not "200 m", 1,024 and not "1.024 k", but 100 k."""
+    if abs(value) < 1000:
+        return f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) < 1e5 else EngFormatter(sep=" ")(value)
 
 
 def _drawable(text: str) -> str:
