@@ -316,5 +316,5 @@ def test_values_at_the_ends_of_curves_read_on_white() -> None:
 
 
 def test_a_tick_reads_like_the_number_it_marks() -> None:
-    said = [draw._tick(value) for value in (0.2, 16, 1024, 16384, 1e5, 2.5e6)]
+    said = [draw._tick(value) for value in (0.2, 16.0, 1024.0, 16384.0, 1e5, 2.5e6)]
     assert said == ["0.2", "16", "1,024", "16,384", "100 k", "2.5 M"]
