@@ -21,6 +21,7 @@ FLAGS = (
     "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync disable-dev-shm-usage "
     "disable-background-networking disable-component-update no-proxy-server mute-audio"
 )
+# Of keys on a keyboard; a character such as "." must have none, or it would be Delete (46).
 CODES = {"Escape": 27, "Enter": 13, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39,
          "ArrowDown": 40, "End": 35, "Home": 36}  # fmt: skip
 
@@ -105,12 +106,16 @@ class Browser:
         assert "exceptionDetails" not in got, got["exceptionDetails"]
         return got["result"].get("value")
 
+    def settle(self) -> None:
+        """Wait until the events that are waiting, such as a toggle, have been heard."""
+        self.read("new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))")
+
     def texts(self, selector: str) -> list[str]:
         """The text of every element of that kind that is not hidden."""
         quoted = json.dumps(selector)
         return self.read(
             f"[...document.querySelectorAll({quoted})]"
-            ".filter(node => node.offsetParent).map(node => node.textContent)"
+            ".filter(node => node.checkVisibility()).map(node => node.textContent)"
         )
 
     def point_at(self, selector: str, nth: int = 0) -> tuple[float, float]:
@@ -136,7 +141,7 @@ class Browser:
         """Press and release keys, such as "ArrowRight", "Shift+Enter" or "a"."""
         for key in keys:
             shift, key = key.startswith("Shift+"), key.removeprefix("Shift+")
-            code = CODES.get(key, ord(key[0].upper()))
+            code = CODES.get(key) or (ord(key.upper()) if key.isalnum() else 0)
             about = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift}
             text = key if len(key) == 1 else "\r" if key == "Enter" else ""
             down = {"type": "keyDown", "text": text} if text else {"type": "rawKeyDown"}

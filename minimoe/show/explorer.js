@@ -28,6 +28,8 @@
       hits: [], listed: ATONCE, counts: new Map(),
     };
   });
+  const grounds = panes[0].legend.map(button =>
+    getComputedStyle(button.querySelector("b")).getPropertyValue("--c"));
   const shown = () => panes.filter(pane => pane.sample === sample);
   const nTokens = () => shown()[0].cells.length;
 
@@ -107,9 +109,7 @@
   function paintPane(pane) {
     const {one, k, cells, kinds, held} = pane, ids = one.ids[layer];
     put(pane.node.querySelector(".say"), one.say[layer]);
-    const chip = held === null ? null : pane.legend[held].querySelector("b");
-    pane.node.style.setProperty("--held",
-      chip ? getComputedStyle(chip).getPropertyValue("--c") : "");
+    pane.node.style.setProperty("--held", held === null ? "" : grounds[held]);
     cells.forEach((cell, t) => {
       let name = "e" + ids[t * k] + kinds[t];
       if (pane.drops[layer].has(t * k)) name += " drop";
