@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Browser:
         self.socket = socket
         self.numbers = itertools.count(1)
         self.problems: list[str] = []  # exceptions and requests that the page should not make
+        self.hung = False
         self.session: str | None = None
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)[
@@ -51,6 +52,7 @@ class Browser:
 
     def send(self, method: str, **params: Any) -> Any:
         """Call a method and wait for its answer; what the page reports meanwhile is kept."""
+        assert not self.hung, "the browser has hung before"  # so each further test fails at once
         number = next(self.numbers)
         message = {"id": number, "method": method, "params": params}
         if self.session is not None:
@@ -62,10 +64,12 @@ class Browser:
 
     def _until(self, wanted: Any) -> Any:
         end = time.monotonic() + SECONDS
+        self.hung = True  # unless it answers
         while time.monotonic() < end:
             got = json.loads(self.socket.recv())  # raises after SECONDS of silence
             self._note(got)
             if wanted(got):
+                self.hung = False
                 return got
         raise AssertionError(f"the browser did not answer within {SECONDS} s")
 
@@ -182,7 +186,8 @@ def browser(folder: Path) -> Iterator[Browser]:
         finally:
             socket.close()
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # all of its processes: the group is its own
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # all of its processes: the group is its own
         process.wait(SECONDS)
 
 

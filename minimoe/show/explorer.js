@@ -180,7 +180,7 @@
     const margin = marginOf(pane, token);
     if (margin !== null) {
       const line = make("div", "row margin");
-      line.append(make("span"), make("span", "", "margin, last chosen to next"),
+      line.append(make("span"), make("span", "", "margin to the next"),
         make("span", "value", margin));
       panel.append(line);
     }
