@@ -3,25 +3,35 @@
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from minimoe import __version__
-from minimoe.config import PRESETS, InputError, TrainConfig, preset
+from minimoe.config import PRESETS, InputError, ModelConfig, TrainConfig, preset
 
 if TYPE_CHECKING:
     from minimoe.data.text import Text
+    from minimoe.show.explorer import Sample
 
 VALIDATION_BYTES = 2**16  # at most, for the loss at the end of a training
+FILE_BYTES = 2**16  # at most, for a text to route: a larger view is slow in a browser
+SHOWN_BYTES = 2000  # at most, of a text coloured in a terminal
+MODEL = "text_moe_loss"  # comes with the package
+RECIPES = ("text_dense", "text_moe_unbalanced", "text_moe_loss", "text_moe_bias")
+MODEL_HELP = "a trained model's name (minimoe trained lists them) or a checkpoint's folder"
 EXAMPLES = """examples:
   minimoe tour                                  dense against MoE in about a minute and a half
   minimoe tour --minutes 10 --text my/notes     longer, on your own UTF-8 files
   minimoe train --preset fine_grained --out runs/fine --steps 2000
-  minimoe generate --model tour/moe --prompt "def forward(self, x):"
-  minimoe route --model tour/moe "Sparse models route tokens."
+  minimoe generate --prompt "def forward(self, x):"
+  minimoe route "Sparse models route tokens."   colours here, and a view for the browser
+  minimoe route --file notes.txt --model text_moe_loss --model text_moe_unbalanced
+  minimoe trained                               the models that come with the package
   minimoe count deepseek-v3 mixtral-8x7b        parameters, cache, FLOPs, memory
   minimoe count --all                           31 published models beside their authors' figures
   minimoe bench --quick                         the layer beside a dense one and transformers
@@ -90,20 +100,20 @@ def parser() -> argparse.ArgumentParser:
     _json_option(made)
 
     made = command(train, "train a preset; the same command goes on after a stop", "--out runs/moe")
-    made.add_argument("--preset", default="moe", help=f"{', '.join(PRESETS)} (moe)")
+    made.add_argument("--preset", default="moe", help=f"{', '.join([*PRESETS, *RECIPES])} (moe)")
     made.add_argument("--out", required=True, help="folder of the checkpoints")
     made.add_argument("--save-every", type=int, default=100, metavar="STEPS", help="(100)")
-    defaults = TrainConfig(steps=1000)
+    defaults = TrainConfig(steps=1000)  # a preset text_... has its own, and the real text
     for name in ("steps", "batch_size", "length", "learning_rate", "balance_weight", "z_weight",
                  "expert_bias_rate", "seed", "dtype"):  # fmt: skip
         value = getattr(defaults, name)
         option = f"--{name.replace('_', '-')}"
-        made.add_argument(option, type=type(value), default=value, help=f"({value})")
+        made.add_argument(option, type=type(value), help=f"({value}; text_...: the recipe's)")
     _text_option(made)
     _json_option(made)
 
     made = command(generate, "write text with a trained model", '--prompt "The "')
-    _model_option(made)
+    made.add_argument("--model", default=MODEL, metavar="NAME", help=f"{MODEL_HELP} ({MODEL})")
     made.add_argument("--prompt", default="\n", help="what comes before")
     made.add_argument("--tokens", type=int, default=300, help="bytes to write (300)")
     made.add_argument("--temperature", type=float, default=0.8, help="0 = most likely (0.8)")
@@ -113,9 +123,22 @@ def parser() -> argparse.ArgumentParser:
     _json_option(made)
 
     made = command(route, "show which experts a text goes to", '"MoE 路由 x += 1"')
-    made.add_argument("text", help="what to route")
-    _model_option(made)
+    made.add_argument("text", nargs="?", help="what to route")
+    made.add_argument("--file", metavar="PATH", help="a UTF-8 file to route instead")
+    made.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME",
+        help=f"{MODEL_HELP}; several stand side by side ({MODEL})",
+    )
+    made.add_argument("--layer", type=int, help="print this MoE layer only, counted from 1 (all)")
     made.add_argument("--out", default="route.html", help="the view to write (route.html)")
+    _json_option(made)
+
+    made = command(trained, "the trained models that come with the package", "text_moe_loss")
+    made.add_argument("name", nargs="?", metavar="NAME", help="print all that is known of this one")
+    made.add_argument("--release", metavar="RUN", help="make NAME of a finished run's folder")
+    made.add_argument("--to", metavar="DIR", help="where --release writes (the package)")
     _json_option(made)
 
     made = command(
@@ -163,12 +186,6 @@ def _json_option(made: Parser) -> None:
     made.add_argument("--json", action="store_true", help="print JSON for a program to read")
 
 
-def _model_option(made: Parser) -> None:
-    made.add_argument(
-        "--model", default="tour/moe", metavar="DIR", help="a checkpoint's folder (tour/moe)"
-    )
-
-
 def tour(options: argparse.Namespace) -> None:
     """`minimoe tour`."""
     from minimoe.tour import as_json, run_tour, summary
@@ -189,23 +206,24 @@ def tour(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """`minimoe train`."""
     from minimoe.data.batches import validation_batches
+    from minimoe.trained import snapshots
     from minimoe.training.checkpoint import train_in_folder
     from minimoe.training.loop import bits_per_byte
 
-    fields = TrainConfig.__dataclass_fields__
-    config = TrainConfig(**{name: v for name, v in vars(options).items() if name in fields})
-    text = _text(options.text)
+    model_config, config = _recipe(options)
+    text, folder = _text(options.text), Path(options.out)
     batches = list(
         validation_batches(
             text.validation, batch_size=32, length=config.length, max_bytes=VALIDATION_BYTES
         )
     )
     run = train_in_folder(
-        preset(options.preset),
+        model_config,
         config,
         text.train,
-        Path(options.out),
+        folder,
         save_every=options.save_every,
+        after_step=snapshots(text, folder) if options.preset in RECIPES else None,
         progress=_progress,
     )
     if run.step < config.steps:
@@ -216,15 +234,41 @@ def train(options: argparse.Namespace) -> None:
     _print(options, result, ["validation", options.preset], rows)
 
 
+def _recipe(options: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
+    """The model of a preset, and how to train it: what the options say, else what the preset."""
+    from minimoe.trained import RECIPES as recipes
+
+    given = {
+        name: value
+        for name, value in vars(options).items()
+        if name in TrainConfig.__dataclass_fields__ and value is not None
+    }
+    if options.preset in recipes:
+        if options.text is not None:
+            raise InputError(
+                f"{options.preset} weighs the 3 domains of the real text; leave out --text"
+            )
+        recipe = recipes[options.preset]
+        return recipe.model, replace(recipe.training, **given)
+    if options.preset not in PRESETS:
+        names = ", ".join([*PRESETS, *recipes])
+        raise InputError(f"preset must be one of {names}, got {options.preset!r}")
+    return preset(options.preset), TrainConfig(**{"steps": 1000, **given})
+
+
 def generate(options: argparse.Namespace) -> None:
     """`minimoe generate`."""
     from minimoe.data.text import decode, encode
     from minimoe.model.transformer import generate as write
-    from minimoe.training.checkpoint import load_model
+    from minimoe.trained import named_model
 
+    model, length = named_model(options.model)
+    prompt = encode(options.prompt).long()
+    if len(prompt) + options.tokens > length:
+        _say(f"beyond {length} bytes it writes what it was never trained for")
     tokens = write(
-        load_model(Path(options.model)),
-        encode(options.prompt).long(),
+        model,
+        prompt,
         options.tokens,
         temperature=options.temperature,
         top_k=options.top_k,
@@ -237,20 +281,102 @@ def generate(options: argparse.Namespace) -> None:
 
 def route(options: argparse.Namespace) -> None:
     """`minimoe route`."""
+    from minimoe.routed import routed_sample, windows
+    from minimoe.show.explorer import routing_view
+    from minimoe.trained import named_model
+
+    title, text = _text_to_route(options)
+    names = list(dict.fromkeys(options.model or [MODEL]))
+    samples, sizes = {}, {}
+    for name in names:
+        model, length = named_model(name)
+        samples[name] = [routed_sample(model, text, title, length)]
+        assert model.config.moe is not None  # routed_sample refuses a dense model
+        sizes[name] = (len(model.moe_layers()), model.config.moe.n_routed_experts)
+        n_windows = len(windows(text, length))
+        if n_windows > 1:
+            _say(f"{name} reads {len(text):,} bytes in {n_windows} windows of at most {length}, "
+                 "the length it was trained on; each knows nothing of the one before")  # fmt: skip
+    if len(set(sizes.values())) > 1:
+        found = ", ".join(f"{name} has {n} of {e}" for name, (n, e) in sizes.items())
+        raise InputError(f"side by side, models need as many MoE layers and experts: {found}")
+    _, n_experts = sizes[names[0]]
+    shown = samples if len(names) > 1 else samples[names[0]]
+    view = routing_view(shown, n_experts=n_experts, title="Where the tokens went")
+    for name in names:
+        _print_routes(options, name if len(names) > 1 else "", samples[name][0], n_experts)
+    view.save(options.out)
+    if options.json:
+        models = {name: _routes_as_json(sample) for name, (sample,) in samples.items()}
+        routes = models if len(names) > 1 else models[names[0]]
+        print(
+            json.dumps({**({"models": routes} if len(names) > 1 else routes), "view": options.out})
+        )
+    _say(f"wrote {options.out}: open it in a browser")
+
+
+def _text_to_route(options: argparse.Namespace) -> tuple[str, bytes]:
+    """The title and the bytes of the text, from the command line or from a file."""
+    if (options.text is None) == (options.file is None):
+        raise InputError('give either a text in quotes or --file PATH: minimoe route "A text."')
+    if options.file is None:
+        return "text", options.text.encode(errors="surrogateescape")
+    path = Path(options.file)
+    if not path.is_file():
+        raise InputError(f"--file must be a file of UTF-8 text, got {path}, which is none")
+    text = path.read_bytes()
+    if not 1 <= len(text) <= FILE_BYTES:
+        raise InputError(f"--file must hold 1 to {FILE_BYTES:,} bytes, got {len(text):,} in {path}")
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        bad = f"byte {error.start + 1:,} is 0x{text[error.start]:02X}"
+        raise InputError(f"--file must be UTF-8 text, but in {path} {bad}") from error
+    return path.name, text
+
+
+def _layers(options: argparse.Namespace, n_layers: int) -> Sequence[int]:
+    if options.layer is None:
+        return range(n_layers)
+    if not 1 <= options.layer <= n_layers:
+        raise InputError(f"layer must lie in [1, n_layers={n_layers}], got {options.layer}")
+    return [options.layer - 1]
+
+
+def _routes_as_json(sample: "Sample") -> dict[str, Any]:
     import numpy as np
 
-    from minimoe.show.explorer import routing_view
-    from minimoe.tour import routed_sample
-    from minimoe.training.checkpoint import load_model
+    return {
+        "expert_ids": np.asarray(sample.expert_ids).tolist(),
+        "weights": np.asarray(sample.weights).tolist(),
+    }
 
-    model = load_model(Path(options.model))
-    sample = routed_sample(model, options.text.encode(), "text")
-    assert model.config.moe is not None  # routed_sample refuses a dense model
-    n_experts = model.config.moe.n_routed_experts
-    view = routing_view([sample], n_experts=n_experts, title="Where the tokens went")
-    view.save(options.out)
+
+def _print_routes(
+    options: argparse.Namespace, model: str, sample: "Sample", n_experts: int
+) -> None:
+    """The bytes and their experts: coloured on a terminal, as a table elsewhere."""
+    import numpy as np
+
+    from minimoe.show.terminal import color_depth, routed_text
+
     ids, weights = np.asarray(sample.expert_ids), np.asarray(sample.weights)
-    headers = ["byte", *(f"layer {layer + 1}" for layer in range(len(ids)))]
+    layers = _layers(options, len(ids))
+    if options.json:
+        return
+    depth = color_depth(sys.stdout.isatty(), os.environ)
+    if depth:
+        width = shutil.get_terminal_size().columns
+        for layer in layers:
+            of = f"{model}, layer" if model else "layer"
+            print(f"{of} {layer + 1} of {len(ids)}: the expert with the largest weight")
+            print(routed_text(sample, layer=layer, n_experts=n_experts, width=width, depth=depth,
+                              most=SHOWN_BYTES))  # fmt: skip
+            if len(sample.text) > SHOWN_BYTES:
+                print(f"... {len(sample.text):,} bytes in all; the view has the rest")
+        return
+    from minimoe.show.tables import text_table
+
     rows = [
         [
             repr(bytes([byte]))[2:-1],
@@ -258,14 +384,53 @@ def route(options: argparse.Namespace) -> None:
                 " ".join(
                     f"{e}:{w:.2f}" for e, w in zip(ids[layer][t], weights[layer][t], strict=True)
                 )
-                for layer in range(len(ids))
+                for layer in layers
             ),
         ]
         for t, byte in enumerate(sample.text)
     ]
-    result = {"expert_ids": ids.tolist(), "weights": weights.tolist(), "view": options.out}
-    _print(options, result, headers, rows)
-    _say(f"wrote {options.out}: open it in a browser")
+    headers = ["byte", *(f"layer {layer + 1}" for layer in layers)]
+    print(f"{model}\n" * bool(model) + text_table(headers, rows))
+
+
+def trained(options: argparse.Namespace) -> None:
+    """`minimoe trained`."""
+    from minimoe.trained import HERE, available, release, trained_card
+
+    if options.release is not None:
+        if options.name is None:
+            raise InputError("say which recipe the run is of: minimoe trained NAME --release RUN")
+        to = HERE if options.to is None else Path(options.to)
+        release(options.name, Path(options.release), _text(None), to)
+        _say(f"wrote {to / options.name}.safetensors and .json")
+        return
+    if options.name is not None:
+        card = trained_card(options.name)
+        told = {key: card[key] for key in card if key not in ("curve", "model_config")}
+        rows = [[key, value] for key, value in _flat(told).items()]
+        _print(options, card, ["", options.name], rows)
+        return
+    cards = {name: trained_card(name) for name in available()}
+    rows = [
+        [name, card.get("what"), card.get("parameters"), card.get("hours"), _validation_bits(card)]
+        for name, card in cards.items()
+    ]
+    headers = ["name", "what", "parameters", "hours", "bits per byte"]
+    _print(options, cards, headers, rows)
+
+
+def _validation_bits(card: dict[str, Any]) -> float | None:
+    bits = card.get("bits_per_byte", {}).get("validation", {})
+    return round(bits["all"], 3) if bits else None
+
+
+def _flat(card: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"text": {"bytes": 3}} as {"text, bytes": 3}."""
+    flat: dict[str, Any] = {}
+    for key, value in card.items():
+        inner = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{key}, ") if inner else {f"{prefix}{key}": value}
+    return flat
 
 
 def count(options: argparse.Namespace) -> None:

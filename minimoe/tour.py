@@ -16,7 +16,7 @@ from minimoe.measure.flops import count_flops, measured_flops
 from minimoe.measure.parameters import count_parameters, touched_parameters
 from minimoe.measure.routes import mean_load
 from minimoe.model.transformer import Transformer
-from minimoe.show.explorer import Sample
+from minimoe.routed import routed_sample
 from minimoe.show.report import Contender, Point, comparison_rows, tour_page, verdicts
 from minimoe.show.tables import text_table
 from minimoe.training.checkpoint import save_checkpoint, text_digest
@@ -226,24 +226,3 @@ def _passage(corpus: Corpus, domain: int) -> bytes:
     begin = text.rfind(b"\n", 0, middle) + 1
     passage = text[begin : begin + SAMPLE_BYTES]
     return passage.decode(errors="ignore").encode()  # without half a character at the end
-
-
-@torch.no_grad()
-def routed_sample(model: Transformer, text: bytes, title: str) -> Sample:
-    """Read a text with a model and keep what its routers decided, for a routing view.
-
-    Raises:
-        InputError: the model is dense, or the text is empty or longer than the model reads.
-    """
-    if not text:
-        raise InputError("the text must hold at least 1 byte, got 0")
-    _, routings = model(torch.frombuffer(bytearray(text), dtype=torch.uint8).long()[None])
-    if not routings:
-        raise InputError("a dense model routes nothing: its 0 MoE layers leave nothing to show")
-    return Sample(
-        title,
-        text,
-        torch.stack([routing.expert_ids for routing in routings]).numpy(),
-        torch.stack([routing.weights for routing in routings]).numpy(),
-        torch.stack([routing.kept for routing in routings]).numpy(),
-    )

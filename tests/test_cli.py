@@ -1,5 +1,6 @@
 """Every command works, and every bad input gets one line and the right exit code."""
 
+import io
 import json
 import os
 import shutil
@@ -7,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from texts import paragraphs
 
+from minimoe import cli
+from minimoe import trained as trained_models
 from minimoe.cli import main
 from minimoe.config import preset
 from minimoe.measure.parameters import count_parameters
@@ -99,6 +103,146 @@ def test_route_prints_every_byte_and_writes_the_view(
     assert len(table) == 2 + 5 and table[3].startswith("\\xe8")
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_route_colours_a_terminal_one_layer_or_all(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["route", "a路b", "--model", str(trained), "--out", str(tmp_path / "view.html")]
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    shown = {}
+    for layer in ([], ["--layer", "2"]):
+        monkeypatch.setattr(sys, "stdout", Terminal())
+        assert main([*arguments, *layer]) == 0
+        shown[len(layer)] = sys.stdout.getvalue()  # type: ignore[attr-defined]
+    assert [line for line in shown[0].split("\n") if "layer" in line] == [
+        f"layer {layer} of 3: the expert with the largest weight" for layer in (1, 2, 3)
+    ]
+    assert shown[2].count("layer") == 1 and shown[2].strip() in shown[0]
+    assert "\x1b[" in shown[2] and "路" in shown[2]
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert main([*arguments, "--layer", "2"]) == 0
+    plain = sys.stdout.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b" not in plain and plain.startswith("byte  layer 2")
+
+
+def test_route_reads_a_file_in_windows_and_says_so(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("路 and more text. " * 5, encoding="utf-8")
+    arguments = ["route", "--file", str(tmp_path / "notes.txt"), "--model", str(trained)]
+    assert main([*arguments, "--out", str(tmp_path / "view.html"), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "reads 95 bytes in 3 windows of at most 32, the length it was trained on" in printed.err
+    assert [len(layer) for layer in json.loads(printed.out)["expert_ids"]] == [95] * 3
+    assert "notes.txt" in (tmp_path / "view.html").read_text(encoding="utf-8")
+
+
+def test_route_sets_models_side_by_side(
+    trained: Path, tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    assert main([*TRAIN, "--text", text, "--out", str(other), "--seed", "1"]) == 0
+    capsys.readouterr()
+    view = tmp_path / "view.html"
+    arguments = ["route", "ab", "--model", str(trained), "--model", str(other), "--out", str(view)]
+    assert main([*arguments, "--json"]) == 0
+    models = json.loads(capsys.readouterr().out)["models"]
+    assert list(models) == [str(trained), str(other)]
+    assert models[str(trained)] != models[str(other)]
+    assert view.read_text(encoding="utf-8").count('class="pane"') == 2
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.count("layer 1") == 2
+    fine = tmp_path / "fine"
+    assert main([*TRAIN, "--text", text, "--out", str(fine), "--preset", "fine_grained"]) == 0
+    capsys.readouterr()
+    line = refusal(capsys, "route", "ab", "--model", str(trained), "--model", str(fine))
+    assert "side by side, models need as many MoE layers and experts" in line
+
+
+def test_route_refuses_what_it_cannot_read(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = ["--model", str(trained), "--out", str(tmp_path / "view.html")]
+    empty, latin, long = (tmp_path / name for name in ("empty.txt", "latin.txt", "long.txt"))
+    empty.write_bytes(b"")
+    latin.write_bytes(b"caf\xe9")
+    long.write_bytes(b"a" * 65_537)
+    for arguments, message in (
+        ([], "give either a text in quotes or --file PATH"),
+        (["a", "--file", str(long)], "give either a text in quotes or --file PATH"),
+        (["--file", str(tmp_path / "none")], "must be a file of UTF-8 text, got"),
+        (["--file", str(tmp_path)], "must be a file of UTF-8 text, got"),
+        (["--file", str(empty)], "must hold 1 to 65,536 bytes, got 0"),
+        (["--file", str(long)], "must hold 1 to 65,536 bytes, got 65,537"),
+        (["--file", str(latin)], "byte 4 is 0xE9"),
+        (["a", "--layer", "4"], "layer must lie in [1, n_layers=3], got 4"),
+        (["a", "--layer", "0"], "layer must lie in [1, n_layers=3], got 0"),
+        ([""], "must hold at least 1 byte, got 0"),
+    ):
+        assert message in refusal(capsys, "route", *arguments, *model)
+    assert "a model is a checkpoint's folder or one of" in refusal(
+        capsys, "route", "a", "--model", str(tmp_path / "nowhere")
+    )
+    assert not (tmp_path / "view.html").exists()
+
+
+def test_a_recipe_trains_as_it_says_unless_an_option_says_otherwise(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "VALIDATION_BYTES", 2**10)
+    monkeypatch.setattr(trained_models, "SNAPSHOT_STEPS", (1,))
+    monkeypatch.setattr(trained_models, "SNAPSHOT_BYTES", 2**10)
+    recipe = trained_models.RECIPES["text_moe_bias"]
+    out = tmp_path / "run"
+    small = ["--steps", "1", "--batch-size", "2", "--length", "64"]
+    assert main(["train", "--preset", "text_moe_bias", "--out", str(out), *small]) == 0
+    state = json.loads((out / "step-0000001" / "state.json").read_bytes())
+    assert state["train_config"] == json.loads(
+        json.dumps(asdict(replace(recipe.training, steps=1, batch_size=2, length=64)))
+    )
+    assert state["model_config"] == json.loads(json.dumps(asdict(recipe.model)))
+    assert (out / "snapshot-0000001.safetensors").is_file()
+    capsys.readouterr()
+    line = refusal(capsys, "trained", "text_moe_bias", "--release", str(out), "--to", str(tmp_path))
+    assert "is of another training: " in line and "steps=1 there, 4000 asked for" in line
+    line = refusal(capsys, "train", "--preset", "text_moe_bias", "--out", "o", "--text", text)
+    assert line.endswith("weighs the 3 domains of the real text; leave out --text")
+
+
+def test_trained_lists_the_models_that_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = {"name": "text_dense", "what": "dense", "parameters": 7, "hours": 0.5,
+            "bits_per_byte": {"validation": {"all": 1.23456}}}  # fmt: skip
+    (tmp_path / "text_dense.safetensors").write_bytes(b"")
+    (tmp_path / "text_dense.json").write_text(json.dumps(card))
+    monkeypatch.setattr(trained_models, "HERE", tmp_path)
+    assert main(["trained"]) == 0
+    assert capsys.readouterr().out.split()[-5:] == ["text_dense", "dense", "7", "0.5", "1.235"]
+    assert main(["trained", "text_dense", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == card
+    assert main(["trained", "text_dense"]) == 0
+    assert "bits_per_byte, validation, all" in capsys.readouterr().out
+    assert "only text_dense" in refusal(capsys, "trained", "text_moe_loss")
+    assert "say which recipe" in refusal(capsys, "trained", "--release", "runs")
+
+
+def test_generate_says_when_it_writes_beyond_its_training(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["generate", "--model", str(trained), "--prompt", "a", "--tokens"]
+    assert main([*arguments, "31"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*arguments, "32"]) == 0
+    assert capsys.readouterr().err.startswith("beyond 32 bytes")
+
+
 def test_bench_prints_its_tables_or_json_and_writes_the_figure(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +291,7 @@ def test_bench_refuses_a_gpu_that_is_not_there(
 
 def test_an_unknown_preset_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = refusal(capsys, "train", "--preset", "mixtral", "--out", str(tmp_path))
-    assert line.endswith("preset must be one of dense, moe, switch, fine_grained, got 'mixtral'")
+    assert line.endswith("text_moe_loss, text_moe_bias, got 'mixtral'")
     line = refusal(capsys, "count", "mixtral")
     assert "no preset and no published model 'mixtral'; near it: mixtral-8x7b; the path of" in line
 

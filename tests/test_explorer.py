@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from browser import FLAGS, chromium
 from matplotlib.figure import Figure
 
 from minimoe.config import InputError
@@ -233,6 +233,40 @@ def test_tensors_that_carry_a_gradient_are_read() -> None:
     assert data_of(tree(shown.html))["samples"][0]["thousandths"] == [[750, 250]]
 
 
+def test_the_margin_is_stored_in_thousandths_and_infinite_as_none() -> None:
+    ids = np.zeros((1, 3, 1), int)
+    one = Sample("a", b"abc", ids, ids + 1.0, None, np.array([[0.0314, np.inf, -0.25]]))
+    (stored,) = data_of(tree(view(samples=[one]).html))["samples"]
+    assert stored["margins"] == [[31, None, -250]]
+    assert data_of(tree(view().html))["samples"][0]["margins"] is None
+
+
+def test_models_stand_side_by_side_text_by_text() -> None:
+    by_model = {
+        name: [sample(seed=seed), sample(b"second", title="other", seed=seed + 5)]
+        for seed, name in enumerate(("<first>", "second"))
+    }
+    root = tree(view(samples=by_model).html)
+    data = data_of(root)
+    assert data["models"] == ["<first>", "second"]
+    for i, (text, name) in enumerate([(t, name) for t in (0, 1) for name in by_model]):
+        ids, _, _ = sorted_choices(by_model[name][text])
+        assert np.array_equal(np.array(data["samples"][i]["ids"]).reshape(ids.shape), ids)
+    first, second = root.all("div", "sample")
+    assert [h.text() for h in first.all("h4")] == [h.text() for h in second.all("h4")]
+    assert [h.text() for h in first.all("h4")] == ["<first>", "second"]
+    assert [tab.text() for tab in root.all("div", "tabs")[0].all("button")] == ["mixed", "other"]
+    assert not tree(view().html).all("h4")
+
+
+def test_models_that_read_other_texts_do_not_stand_side_by_side() -> None:
+    message = r"'a' has 1 with 65 bytes, 'b' 1 with 3"
+    with pytest.raises(InputError, match=message):
+        view(samples={"a": [sample()], "b": [sample(b"abc")]})
+    with pytest.raises(InputError, match="at least 1 text, got 0"):
+        view(samples={"a": []})
+
+
 def test_a_saved_view_replaces_the_file_whole(tmp_path: Path) -> None:
     target = tmp_path / "view.html"
     target.write_text("old")
@@ -249,6 +283,11 @@ REFUSALS = [
     ([Sample("a", b"abc", IDS[0], IDS[0])], r"\[n_layers, T, K\], got shape \(3, 1\)"),
     ([Sample("a", b"abc", IDS, IDS[:1])], r"weights .* \(2, 3, 1\), got \(1, 3, 1\)"),
     ([Sample("a", b"abc", IDS, IDS, IDS[:1] > 0)], r"kept .* \(2, 3, 1\), got \(1, 3, 1\)"),
+    (
+        [Sample("a", b"abc", IDS, IDS, None, IDS[:, :2, 0])],
+        r"margin .* token \(2, 3\), got 0 NaN in shape \(2, 2\)",
+    ),
+    ([Sample("a", b"abc", IDS, IDS, None, IDS[..., 0] + np.nan)], "got 6 NaN"),
     ([Sample("a", b"abcd", IDS, IDS)], r"per byte of text \(4\), got 3"),
     ([Sample("a", b"abc", IDS + 8, IDS)], r"\[0, n_experts=8\), got 8"),
     ([Sample("a", b"abc", IDS - 1, IDS)], r"\[0, n_experts=8\), got -1"),
@@ -286,13 +325,8 @@ def test_a_page_holds_its_sections_and_a_figure_its_picture() -> None:
 
 def browse(address: str, folder: Path) -> Node:
     """The page as a real browser leaves it after its script ran."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    quiet = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync"
-    quiet += " disable-background-networking disable-component-update disable-dev-shm-usage"
-    flags = [f"--{flag}" for flag in [*quiet.split(), f"user-data-dir={folder / 'profile'}"]]
-    command = [chromium, *flags, "--dump-dom", address]
+    flags = [*(f"--{flag}" for flag in FLAGS.split()), f"--user-data-dir={folder / 'profile'}"]
+    command = [chromium(), *flags, "--dump-dom", address]
     done = subprocess.run(command, capture_output=True, timeout=60, check=True)
     return tree(done.stdout.decode("utf-8"))
 

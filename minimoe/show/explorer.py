@@ -1,4 +1,7 @@
-"""Which expert did each byte of a text go to? One self-contained HTML view, and a report page."""
+"""Which expert did each byte of a text go to? One self-contained HTML view, and a report page.
+
+The style and the script of the view stand in explorer.css and explorer.js beside this file.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import html
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,7 @@ from minimoe.config import InputError
 from minimoe.files import write_file
 from minimoe.show import EXPERT_COLORS, expert_color, ink_on, mix
 
+_HERE = Path(__file__).parent
 _HUES = len(EXPERT_COLORS)
 _LONGEST_WORD = 32  # bytes kept on one line; longer runs may break anywhere
 _WIDE_LEGEND = 16  # experts listed one a line up to here, in a grid beyond
@@ -35,6 +40,8 @@ class Sample:
         expert_ids: integers [n_layers, T, K], the experts chosen, from 0.
         weights: [n_layers, T, K], the combine weights of the chosen experts, 0 or more.
         kept: booleans [n_layers, T, K], False where an assignment was dropped; None: all kept.
+        margin: [n_layers, T], how far the last chosen expert stood above the first not chosen;
+            infinite where every expert is chosen; None: not shown.
     """
 
     title: str
@@ -42,6 +49,7 @@ class Sample:
     expert_ids: ArrayLike
     weights: ArrayLike
     kept: ArrayLike | None = None
+    margin: ArrayLike | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class RoutingView:
 
 
 def routing_view(
-    samples: Sequence[Sample],
+    samples: Sequence[Sample] | Mapping[str, Sequence[Sample]],
     *,
     n_experts: int,
     title: str,
@@ -86,11 +94,14 @@ def routing_view(
 ) -> RoutingView:
     """Colour texts by the expert with the largest combine weight, layer by layer.
 
-    Adding `#layer=2` to the address opens layer 2; `sample`, `token` and `numbers` work too
-    (`#sample=1&layer=2&token=5&numbers=1`), all counted from 1.
+    The search field takes `3.5` or `layer 3 expert 5` and lists the tokens that expert 5 of layer 3
+    reads, in context. Layers, texts and tokens are counted from 1, experts from 0. Adding
+    `#layer=2` to the address opens layer 2; `sample`, `token`, `expert`, `find` and `numbers` work
+    too (`#sample=1&token=5&find=3.5&numbers=1`).
 
     Args:
-        samples: one or more texts with the same number of layers.
+        samples: one or more texts with the same number of layers; or for the name of each of
+            several models what it made of the same texts: then the models stand side by side.
         n_experts: routed experts per layer, at least 1.
         title: the heading of the view.
         layer_names: one name per MoE layer; None: layers are only counted.
@@ -99,13 +110,18 @@ def routing_view(
         A view; the same input gives the same bytes.
 
     Raises:
-        InputError: when the shapes of a sample disagree, or an expert is not in [0, n_experts).
+        InputError: when the shapes of a sample disagree, an expert is not in [0, n_experts), or
+            two models did not read the same texts.
     """
-    if not samples:
+    by_model = samples if isinstance(samples, Mapping) else {"": samples}
+    if not by_model or not all(by_model.values()):
         raise InputError("samples must hold at least 1 text, got 0")
-    routed = [_checked(sample, n_experts) for sample in samples]
+    _same_texts(by_model)
+    # The models of the first text, then those of the second.
+    texts = zip(*by_model.values(), strict=True)
+    routed = [_checked(sample, n_experts) for beside in texts for sample in beside]
     n_layers = _common_layers(routed, layer_names)
-    payload = _payload(routed, n_layers, n_experts, layer_names)
+    payload = _payload(routed, list(by_model), n_layers, n_experts, layer_names)
     fragment = _fragment(routed, payload, title=title, n_experts=n_experts)
     return RoutingView(title, _document(title, fragment), fragment, _height(routed, n_experts))
 
@@ -180,6 +196,7 @@ class _Routed:
     expert_ids: Int[np.ndarray, "n_layers T K"]
     weights: Float[np.ndarray, "n_layers T K"]
     kept: Bool[np.ndarray, "n_layers T K"]
+    margin: Float[np.ndarray, "n_layers T"] | None
 
 
 def _numpy(values: Any) -> np.ndarray:
@@ -211,9 +228,27 @@ def _checked(sample: Sample, n_experts: int) -> _Routed:
     if not (np.isfinite(weights) & (weights >= 0)).all():
         bad = weights[~(weights >= 0) | ~np.isfinite(weights)].flat[0]
         raise InputError(f"{name}: weights must be finite and at least 0, got {bad}")
+    margin = None if sample.margin is None else _numpy(sample.margin).astype(np.float64)
+    if margin is not None and (margin.shape != ids.shape[:2] or np.isnan(margin).any()):
+        raise InputError(
+            f"{name}: margin must hold one number per layer and token {ids.shape[:2]}, got "
+            f"{int(np.isnan(margin).sum())} NaN in shape {margin.shape}"
+        )
     order = np.argsort(-weights, axis=-1, kind="stable")
     ids, weights, kept = (np.take_along_axis(a, order, -1) for a in (ids, weights, kept))
-    return _Routed(sample.title, sample.text, ids.astype(np.int64), weights, kept)
+    return _Routed(sample.title, sample.text, ids.astype(np.int64), weights, kept, margin)
+
+
+def _same_texts(by_model: Mapping[str, Sequence[Sample]]) -> None:
+    texts = {name: [(one.title, one.text) for one in given] for name, given in by_model.items()}
+    (first, expected), *others = texts.items()
+    for name, found in others:
+        if found != expected:
+            raise InputError(
+                f"models side by side must have read the same texts: {first!r} has "
+                f"{len(expected)} with {sum(len(text) for _, text in expected)} bytes, {name!r} "
+                f"{len(found)} with {sum(len(text) for _, text in found)}"
+            )
 
 
 def _common_layers(routed: Sequence[_Routed], layer_names: Sequence[str] | None) -> int:
@@ -232,7 +267,11 @@ def _common_layers(routed: Sequence[_Routed], layer_names: Sequence[str] | None)
 
 
 def _payload(
-    routed: Sequence[_Routed], n_layers: int, n_experts: int, layer_names: Sequence[str] | None
+    routed: Sequence[_Routed],
+    models: Sequence[str],
+    n_layers: int,
+    n_experts: int,
+    layer_names: Sequence[str] | None,
 ) -> dict[str, Any]:
     """Everything the script needs; weights in thousandths, K choices by falling weight."""
     names = layer_names or [""] * n_layers
@@ -243,6 +282,7 @@ def _payload(
             for count, name in zip(counted, names, strict=True)
         ],
         "experts": n_experts,
+        "models": list(models),
         "top_k": [one.expert_ids.shape[2] for one in routed],
         "full": max(1.0, *(round(float(one.weights.max()), 3) for one in routed)),
         "samples": [_sample_payload(one, counted, n_experts) for one in routed],
@@ -251,12 +291,14 @@ def _payload(
 
 def _sample_payload(one: _Routed, layers: Sequence[str], n_experts: int) -> dict[str, Any]:
     counts = [np.bincount(ids.ravel(), minlength=n_experts) for ids in one.expert_ids]
+    margins = None if one.margin is None else [list(map(_thousandths, m)) for m in one.margin]
     return {
         "bytes": one.text.hex(),
         "ids": [ids.ravel().tolist() for ids in one.expert_ids],
         "thousandths": [
             np.rint(weights.ravel() * 1000).astype(int).tolist() for weights in one.weights
         ],
+        "margins": margins,
         "dropped": [np.flatnonzero(~kept).tolist() for kept in one.kept],
         "counts": [count.tolist() for count in counts],
         "say": [
@@ -264,6 +306,10 @@ def _sample_payload(one: _Routed, layers: Sequence[str], n_experts: int) -> dict
             for name, count, kept in zip(layers, counts, one.kept, strict=True)
         ],
     }
+
+
+def _thousandths(value: float) -> int | None:
+    return round(float(value) * 1000) if np.isfinite(value) else None
 
 
 def _sentence(layer: str, counts: Int[np.ndarray, " E"], dropped: int) -> str:
@@ -290,19 +336,26 @@ def _fragment(
     data = data.replace("<", "\\u003c")  # so that no text can close the script element
     seed = json.dumps([title, [one.title for one in routed]]) + data
     name = "moe-" + hashlib.sha256(seed.encode()).hexdigest()[:10]
-    drawn = (
-        _sample_html(one, sample, payload["layers"][0], n_experts)
-        for one, sample in zip(routed, payload["samples"], strict=True)
-    )
+    models, layers = payload["models"], payload["layers"]
+    panes = [
+        _pane(one, sample, model=models[i % len(models)], n_experts=n_experts)
+        for i, (one, sample) in enumerate(zip(routed, payload["samples"], strict=True))
+    ]
+    texts = range(0, len(routed), len(models))
+    drawn = (_sample_html(routed[i].title, panes[i : i + len(models)]) for i in texts)
     numbers = " numbers" if n_experts > _HUES else ""
     return f"""<section class="moe-view{numbers}" id="{name}" aria-label="{html.escape(title)}">
 <style>{_VIEW_CSS}{_expert_css(n_experts)}</style>
 <h2>{html.escape(title)}</h2>
 <div class="controls" hidden>
-<div class="tabs" role="group" aria-label="text">{_tabs(routed)}</div>
-<label class="layer"><input type="range" min="1" max="{len(payload["layers"])}" value="1" \
-aria-label="layer"><output>{html.escape(payload["layers"][0])}</output></label>
+<div class="tabs" role="group" aria-label="text">{_tabs([routed[i].title for i in texts])}</div>
+<label class="layer"><input type="range" min="1" max="{len(layers)}" value="1" \
+aria-label="layer"><output>{html.escape(layers[0])}</output></label>
 <label class="toggle"><input type="checkbox"{" checked" if numbers else ""}> numbers</label>
+<label class="find">find expert <input type="search" spellcheck="false" autocomplete="off" \
+aria-label="find an expert: layer.expert" placeholder="layer.expert"></label>
+<details class="help"><summary>keys</summary>{_KEYS}</details>
+<p class="note" role="status"></p>
 </div>
 {"".join(drawn)}
 <script type="application/json">{data}</script>
@@ -310,31 +363,57 @@ aria-label="layer"><output>{html.escape(payload["layers"][0])}</output></label>
 </section>"""
 
 
-def _tabs(routed: Sequence[_Routed]) -> str:
+_KEYS = """<dl>
+<dt>Tab</dt><dd>to the next control, text or expert</dd>
+<dt>← → ↑ ↓ Home End</dt><dd>another byte of the text</dd>
+<dt>[ ]</dt><dd>the layer before, the layer after</dd>
+<dt>t</dt><dd>the next text</dd>
+<dt>n</dt><dd>numbers on and off</dd>
+<dt>/</dt><dd>find an expert: 3.5, or layer 3 expert 5, or 5 for this layer</dd>
+<dt>Enter</dt><dd>the next byte found; with Shift the one before</dd>
+<dt>Esc</dt><dd>let go of the expert</dd>
+<dt>?</dt><dd>these keys</dd>
+</dl>"""
+
+
+def _tabs(titles: Sequence[str]) -> str:
     return "".join(
         f'<button type="button" aria-pressed="{"false" if i else "true"}">'
-        f"{html.escape(one.title)}</button>"
-        for i, one in enumerate(routed)
+        f"{html.escape(title)}</button>"
+        for i, title in enumerate(titles)
     )
 
 
-def _sample_html(one: _Routed, sample: dict[str, Any], layer: str, n_experts: int) -> str:
-    """One text with its first layer's colours, its legend, and an empty panel."""
-    wide = " many" if n_experts > _WIDE_LEGEND else ""
-    rows = one.expert_ids.shape[2]
+def _sample_html(title: str, panes: Sequence[str]) -> str:
+    """One text, read by one model or by several side by side."""
+    beside = " beside" if len(panes) > 1 else ""
     return f"""<div class="sample">
-<h3>{html.escape(one.title)}</h3>
-<p class="say" aria-live="polite">{sample["say"][0]}</p>
+<h3>{html.escape(title)}</h3>
+<div class="panes{beside}">{"".join(panes)}</div>
+</div>
+"""
+
+
+def _pane(one: _Routed, sample: dict[str, Any], *, model: str, n_experts: int) -> str:
+    """A text with its first layer's colours, its legend, and an empty panel."""
+    wide = " many" if n_experts > _WIDE_LEGEND else ""
+    rows = one.expert_ids.shape[2] + (one.margin is not None)
+    by = f" by {html.escape(model)}" if model else ""
+    heading = f"<h4>{html.escape(model)}</h4>\n" if model else ""
+    return f"""<div class="pane" role="group" aria-label="{html.escape(one.title)}{by}">
+{heading}<p class="say" aria-live="polite">{sample["say"][0]}</p>
 <div class="columns">
 <div class="text" role="listbox" aria-label="bytes of {html.escape(one.title)}, one token each">
 {"".join(_lines(one))}</div>
 <aside>
-<div class="panel" style="min-height:{max(8.9, 5.9 + 1.55 * rows):.1f}em" hidden></div>
+<div class="panel" style="min-height:{max(11.1, 5.9 + 1.55 * rows):.1f}em" hidden></div>
 <div class="legend{wide}" role="group" aria-label="experts and their load">
 <p>load<span class="tick-note">dashed: even share, 1/{n_experts}</span></p>
 {_legend(sample["counts"][0])}</div>
 </aside>
 </div>
+<div class="found" role="group" aria-label="tokens of one expert" hidden></div>
+<details class="tops" hidden><summary>Top tokens of each expert</summary></details>
 </div>
 """
 
@@ -516,365 +595,9 @@ a{color:inherit}
 @media print{main{padding:0}main>section{break-inside:avoid}}
 """
 
-_VIEW_CSS = (
-    f"""
+_VIEW_CSS = f"""
 .moe-view{{{_COLORS_CSS}
 color:var(--ink);background:var(--ground);line-height:1.5;font-size:15px;text-align:left}}
 @media (prefers-color-scheme:dark){{.moe-view{{{_DARK_CSS}}}}}
-"""
-    + """
-.moe-view,.moe-view *{box-sizing:border-box}
-.moe-view [hidden]{display:none!important}
-.moe-view h2{font-size:1.15rem;line-height:1.3;margin:0 0 .6em;padding:0;border:0}
-.moe-view h3{font-size:.95rem;margin:1.4em 0 .2em}
-.moe-view.live h3{display:none}
-.moe-view p{margin:0}
-.moe-view .controls{display:flex;flex-wrap:wrap;gap:10px 22px;align-items:center;
-padding:9px 12px;background:var(--raised);border:1px solid var(--line);border-radius:10px}
-.moe-view button{font:inherit;color:inherit;background:none;border:0;cursor:pointer;margin:0}
-.moe-view .tabs{display:inline-flex;border:1px solid var(--line);border-radius:7px;
-background:var(--ground);overflow:hidden}
-.moe-view .tabs button{padding:4px 13px}
-.moe-view .tabs button+button{border-left:1px solid var(--line)}
-.moe-view .tabs button[aria-pressed=true]{background:var(--strong);color:var(--ground)}
-.moe-view label{display:inline-flex;align-items:center;gap:9px;cursor:pointer}
-.moe-view .layer input{width:150px;margin:0;accent-color:var(--strong)}
-.moe-view .layer output{min-width:7em;font-variant-numeric:tabular-nums}
-.moe-view .toggle input{margin:0;accent-color:var(--strong)}
-.moe-view :focus-visible{outline:3px solid #2f81f7;outline-offset:1px}
-.moe-view .say{color:var(--muted);font-size:.92em;margin:9px 2px 11px;min-height:1.5em}
-.moe-view .columns{display:grid;grid-template-columns:minmax(0,1fr) 264px;gap:22px;
-align-items:start}
-.moe-view aside{position:sticky;top:12px;font-size:.88em}
-.moe-view .text{font:15px/1.3 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",
-"Noto Sans Mono CJK SC","PingFang SC","Microsoft YaHei",monospace}
-.moe-view .line{margin-bottom:2px}
-.moe-view .line>span{white-space:nowrap}
-.moe-view .text i{display:inline-block;font-style:normal;white-space:pre;min-width:10px;
-height:22px;line-height:22px;margin:0 1px 3px 0;padding:0 .5px;border-radius:3px;
-text-align:center;vertical-align:top;cursor:default;outline-offset:0;tab-size:1}
-.moe-view .text .more{min-width:5px;width:5px;margin-left:-1px;border-radius:0 3px 3px 0;
-height:16px;margin-top:3px}
-.moe-view .text .hex{font-size:9.5px;padding:0 2px}
-.moe-view .text .sp,.moe-view .text .nl,.moe-view .text .tab{
-background-clip:padding-box;border-top:14px solid transparent;border-radius:0;
-line-height:8px;position:relative}
-.moe-view .text .nl{min-width:15px}
-.moe-view .text .tab{min-width:21px}
-.moe-view .text .nl::before,.moe-view .text .tab::before{position:absolute;left:0;right:0;
-top:-15px;line-height:14px;font-size:.85em;color:var(--muted)}
-.moe-view .text .nl::before{content:"↵"}
-.moe-view .text .tab::before{content:"→"}
-.moe-view.numbers .text i{height:33px;padding:0 1.5px}
-.moe-view.numbers .text .more{height:33px;margin-top:0;width:auto;min-width:9px}
-.moe-view.numbers .text i::after{display:block;font:600 10px/10px ui-sans-serif,system-ui,
-sans-serif;text-decoration:none}
-.moe-view.numbers .text .more::after{margin-top:22px}
-.moe-view.numbers .text .sp,.moe-view.numbers .text .nl,.moe-view.numbers .text .tab{
-border-top-width:19px;line-height:0}
-.moe-view.numbers .text .sp::after,.moe-view.numbers .text .tab::after{margin-top:2px}
-.moe-view.numbers .text .nl::after{margin-top:2px}
-.moe-view.numbers .text .nl::before,.moe-view.numbers .text .tab::before{top:-20px;
-line-height:19px}
-.moe-view .text .drop{background:none;color:var(--ink);outline:1.5px dashed var(--c);
-outline-offset:-1.5px}
-.moe-view .text .dim{opacity:.16}
-.moe-view .text .also{background:none;color:var(--ink);
-box-shadow:inset 0 0 0 2px var(--held,#888);background-clip:border-box}
-.moe-view .text .here{outline:2.5px solid var(--ink);outline-offset:1px;position:relative;
-z-index:1}
-.moe-view .panel{padding:11px 13px;background:var(--raised);border:1px solid var(--line);
-border-radius:10px;margin-bottom:13px}
-.moe-view .panel .hint{color:var(--muted)}
-.moe-view .panel .head{display:flex;gap:12px;align-items:center;margin-bottom:8px;
-line-height:1.35}
-.moe-view .panel .glyph{font-size:1.75em;line-height:1;min-width:1.5em;padding:.2em .15em;
-text-align:center;background:var(--ground);border:1px solid var(--line);border-radius:7px}
-.moe-view .panel .head small{display:block;color:var(--muted);font-size:.93em}
-.moe-view .chip{min-width:2.2em;padding:.4em;text-align:center;font-weight:600;border-radius:7px}
-.moe-view .row,.moe-view .legend button{display:grid;align-items:center;gap:9px;width:100%;
-grid-template-columns:30px 1fr auto;font-variant-numeric:tabular-nums}
-.moe-view .row{margin-top:4px}
-.moe-view aside b{font-weight:600;text-align:center;border-radius:4px;line-height:1.45;
-font-size:.95em}
-.moe-view .bar{position:relative;height:8px;background:var(--line);border-radius:4px}
-.moe-view .bar span:first-child{display:block;height:100%;background:var(--strong);
-border-radius:4px}
-.moe-view .bar .even{position:absolute;top:-4px;bottom:-4px;
-border-left:2px dashed var(--muted)}
-.moe-view .legend>p{color:var(--muted);margin:0 0 4px;padding:0 5px}
-.moe-view .tick-note{float:right;font-size:.93em}
-.moe-view .legend button{grid-template-columns:30px 1fr 3.6em 2.9em;padding:2.5px 5px;
-border-radius:6px;text-align:right}
-.moe-view .legend .count{color:var(--muted)}
-.moe-view .legend button:hover,.moe-view .legend button[aria-pressed=true]{
-background:var(--raised);box-shadow:0 0 0 1px var(--line)}
-.moe-view .legend button[aria-pressed=true]{box-shadow:0 0 0 2px var(--strong)}
-.moe-view .many{max-height:460px;overflow:auto;padding:2px}
-.moe-view .many button{padding:1px 5px}
-@media (prefers-color-scheme:dark){.moe-view .e7,.moe-view .e15,.moe-view .e23,
-.moe-view .e31{box-shadow:inset 0 0 0 1px #8b949e;outline-color:#8b949e}}
-@media (max-width:700px){.moe-view .columns{grid-template-columns:minmax(0,1fr)}
-.moe-view aside{position:static}}
-@media print{.moe-view .controls,.moe-view .panel{display:none}
-.moe-view i,.moe-view b{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
-"""
-)
-
-_SCRIPT = r"""
-(function () {
-  "use strict";
-  const own = document.currentScript;
-  const root = own ? own.closest(".moe-view") : document.getElementById("VIEW_ID");
-  const all = (selector, within) => Array.from((within || root).querySelectorAll(selector));
-  const data = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
-  const boxes = all(".sample"), tabs = all(".tabs button");
-  const slider = root.querySelector("input[type=range]");
-  const toggle = root.querySelector("input[type=checkbox]");
-  const cells = boxes.map(box => all(".text i", box));
-  const kinds = cells.map(list => list.map(cell => cell.className.replace(/^e\d+| drop$/g, "")));
-  const drops = data.samples.map(one => one.dropped.map(list => new Set(list)));
-  const legends = boxes.map(box => all(".legend button", box));
-  const panels = boxes.map(box => box.querySelector(".panel"));
-  const here = boxes.map(() => null);  // the token that keyboard or click chose, per text
-  const names = {sp: "space", nl: "newline", tab: "tab", hex: "not a printed character"};
-  let sample = 0, layer = 0, held = null, pinned = null;
-
-  function make(tag, name, text) {
-    const node = document.createElement(tag);
-    if (name) node.className = name;
-    if (text !== undefined) node.textContent = text;
-    return node;
-  }
-  function put(node, text) { if (node.textContent !== text) node.textContent = text; }
-  function clamp(value, low, high) { return Math.min(high, Math.max(low, value)); }
-  const percent = part => (100 * part).toFixed(1) + "%";
-
-  function choices(token) {
-    const one = data.samples[sample], k = data.top_k[sample], found = [];
-    for (let at = token * k; at < (token + 1) * k; at++)
-      found.push({expert: one.ids[layer][at], weight: one.thousandths[layer][at] / 1000,
-                  dropped: drops[sample][layer].has(at)});
-    return found;
-  }
-
-  function paint() {
-    const one = data.samples[sample], k = data.top_k[sample], ids = one.ids[layer];
-    boxes.forEach((box, i) => { box.hidden = i !== sample; });
-    tabs.forEach((tab, i) => tab.setAttribute("aria-pressed", String(i === sample)));
-    slider.value = layer + 1;
-    slider.setAttribute("aria-valuetext", data.layers[layer]);
-    put(root.querySelector("output"), data.layers[layer]);
-    put(boxes[sample].querySelector(".say"), one.say[layer]);
-    cells[sample].forEach((cell, t) => {
-      let name = "e" + ids[t * k] + kinds[sample][t];
-      if (drops[sample][layer].has(t * k)) name += " drop";
-      if (held !== null) {
-        const rank = ids.slice(t * k, t * k + k).indexOf(held);
-        if (rank) name += rank > 0 ? " also" : " dim";
-      }
-      if (t === here[sample]) name += " here";
-      if (cell.className !== name) cell.className = name;
-    });
-    paintLegend(one.counts[layer]);
-    if (here[sample] !== null) label(here[sample]);
-    show(here[sample]);
-  }
-
-  function paintLegend(counts) {
-    const total = counts.reduce((a, b) => a + b, 0);
-    const most = Math.max(2 * total / counts.length, ...counts);
-    legends[sample].forEach((button, e) => {
-      button.querySelector(".bar span").style.width = (100 * counts[e] / most).toFixed(1) + "%";
-      button.querySelector(".even").style.left =
-        (100 * total / counts.length / most).toFixed(1) + "%";
-      put(button.querySelector(".share"), percent(counts[e] / total));
-      put(button.querySelector(".count"), String(counts[e]));
-      button.setAttribute("aria-pressed", String(e === pinned));
-      button.setAttribute("aria-label", "expert " + e + ": " + percent(counts[e] / total) +
-        " of the assignments, " + counts[e] + " of " + total);
-    });
-  }
-
-  function character(token) {  // where the character of a byte starts, how long it is, its glyph
-    const more = t => t < kinds[sample].length && kinds[sample][t].includes("more");
-    let start = token, end = token + 1;
-    while (more(start)) start--;
-    while (more(end)) end++;
-    const kind = kinds[sample][start].trim(), text = cells[sample][start].textContent;
-    return {start, kind, size: end - start, glyph: {sp: "␣", nl: "↵", tab: "→"}[kind] || text};
-  }
-
-  function describe(token) {
-    const value = parseInt(data.samples[sample].bytes.slice(2 * token, 2 * token + 2), 16);
-    const char = character(token), hex = value.toString(16).toUpperCase().padStart(2, "0");
-    const place = char.size > 1
-      ? "byte " + (token - char.start + 1) + " of the " + char.size + " of “" + char.glyph + "”"
-      : names[char.kind] || "“" + char.glyph + "”";
-    return {char, place, value: "byte value " + value + " (0x" + hex + ")",
-            order: "token " + (token + 1) + " of " + cells[sample].length};
-  }
-
-  function show(token) {
-    const panel = panels[sample];
-    if (token === null && held !== null) return panel.replaceChildren(...expertNotes());
-    if (token === null)
-      return panel.replaceChildren(make("p", "hint",
-        "Point at a byte to see its experts and combine weights, or press Tab and use the arrow " +
-        "keys. Point at an expert to see its bytes."));
-    const about = describe(token), head = make("div", "head"), words = make("div");
-    words.append(about.place, make("small", "", about.value), make("small", "", about.order));
-    head.append(make("div", "glyph", about.char.glyph), words);
-    panel.replaceChildren(head, ...choices(token).map(row));
-  }
-
-  function row(choice) {
-    const line = make("div", "row"), bar = make("span", "bar"), fill = make("span");
-    fill.style.width = (100 * choice.weight / data.full).toFixed(1) + "%";
-    bar.append(fill);
-    const text = choice.weight.toFixed(3) + (choice.dropped ? " dropped" : "");
-    line.append(make("b", "e" + choice.expert, choice.expert), bar, make("span", "value", text));
-    return line;
-  }
-
-  function expertNotes() {
-    const n = cells[sample].length, k = data.top_k[sample], ids = data.samples[sample].ids[layer];
-    let first = 0, any = 0;
-    for (let at = 0; at < ids.length; at++)
-      if (ids[at] === held) { any++; if (at % k === 0) first++; }
-    const head = make("div", "head"), words = make("div");
-    words.append("chosen for " + any + " of " + n + " tokens",
-      make("small", "", "filled: largest weight (" + first + ")"),
-      make("small", "", "outlined: smaller weight (" + (any - first) + ")"));
-    head.append(make("div", "chip e" + held, held), words);
-    return [head];
-  }
-
-  function hold(expert) {
-    if (expert === held) return;
-    held = expert;
-    const chip = held === null ? null : legends[sample][held].querySelector("b");
-    const color = chip ? getComputedStyle(chip).getPropertyValue("--c") : "";
-    root.style.setProperty("--held", color);
-    paint();
-    if (held !== null) show(null);
-  }
-
-  function label(token) {  // what a screen reader says of the token that has the focus
-    const about = describe(token);
-    cells[sample][token].setAttribute("aria-label", about.place + ", " + about.value + ", " +
-      data.layers[layer] + ": " + choices(token).map(choice => "expert " + choice.expert +
-        " weight " + choice.weight.toFixed(3) + (choice.dropped ? " dropped" : "")).join(", "));
-  }
-
-  function choose(token, focus) {
-    const list = cells[sample], before = here[sample];
-    token = clamp(token, 0, list.length - 1);
-    const old = before === null ? list[0] : list[before];
-    old.tabIndex = -1;
-    old.setAttribute("aria-selected", "false");
-    old.classList.remove("here");
-    here[sample] = token;
-    const cell = list[token];
-    cell.tabIndex = 0;
-    cell.setAttribute("aria-selected", "true");
-    cell.classList.add("here");
-    label(token);
-    if (focus) cell.focus();
-    show(token);
-  }
-
-  function beside(token, down) {  // the token above or below: nearest middle in the next row
-    const list = cells[sample], at = list[token].getBoundingClientRect();
-    const middle = at.left + at.width / 2;
-    let best = token, row = null, distance = Infinity;
-    for (let t = token + down; t >= 0 && t < list.length; t += down) {
-      const box = list[t].getBoundingClientRect();
-      if (Math.abs(box.bottom - at.bottom) < 8) continue;
-      if (row === null) row = box.bottom;
-      if (Math.abs(box.bottom - row) > 8) break;
-      const away = Math.abs(box.left + box.width / 2 - middle);
-      if (away < distance) { distance = away; best = t; }
-    }
-    return best;
-  }
-
-  function arrows(event) {
-    const token = here[sample] === null ? 0 : here[sample];
-    const moves = {ArrowRight: () => token + 1, ArrowLeft: () => token - 1, Home: () => 0,
-                   ArrowDown: () => beside(token, 1), ArrowUp: () => beside(token, -1),
-                   End: () => cells[sample].length - 1};
-    if (!moves[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    choose(moves[event.key](), true);
-  }
-
-  function openLink() {  // #sample=1&layer=2&token=5&expert=3&numbers=1
-    const link = new URLSearchParams(location.hash.slice(1));
-    const asked = (name, most) => clamp(Math.trunc(Number(link.get(name))) || 1, 1, most) - 1;
-    if (link.has("sample")) sample = asked("sample", boxes.length);
-    if (link.has("layer")) layer = asked("layer", data.layers.length);
-    if (link.has("numbers")) toggle.checked = link.get("numbers") !== "0";
-    root.classList.toggle("numbers", toggle.checked);
-    paint();
-    if (link.has("token")) choose(asked("token", cells[sample].length), false);
-    if (link.has("expert")) {
-      pinned = clamp(Math.trunc(Number(link.get("expert"))) || 0, 0, data.experts - 1);
-      hold(pinned);
-    }
-  }
-
-  boxes.forEach((box, s) => {
-    const text = box.querySelector(".text"), list = cells[s], place = new Map();
-    list.forEach((cell, t) => {
-      place.set(cell, t);
-      cell.setAttribute("role", "option");
-      cell.tabIndex = t ? -1 : 0;
-    });
-    const hit = event => place.get(event.target.closest("i"));
-    text.addEventListener("pointerover", event => {
-      if (hit(event) !== undefined) show(hit(event));
-    });
-    text.addEventListener("pointerleave", () => show(here[s]));
-    text.addEventListener("click", event => {
-      if (hit(event) !== undefined) choose(hit(event), true);
-    });
-    text.addEventListener("focusin", event => {
-      if (hit(event) !== undefined && hit(event) !== here[s]) choose(hit(event), false);
-    });
-    text.addEventListener("keydown", arrows);
-    legends[s].forEach((button, e) => {
-      const back = () => hold(pinned);
-      button.addEventListener("pointerenter", () => hold(e));
-      button.addEventListener("focus", () => hold(e));
-      button.addEventListener("pointerleave", back);
-      button.addEventListener("blur", back);
-      button.addEventListener("click", () => {
-        pinned = pinned === e ? null : e;
-        hold(pinned);
-        paintLegend(data.samples[sample].counts[layer]);
-      });
-    });
-    panels[s].hidden = false;
-  });
-  root.addEventListener("keydown", event => {
-    if (event.key !== "Escape") return;
-    pinned = null;
-    hold(null);
-  });
-  slider.addEventListener("input", () => { layer = slider.value - 1; paint(); });
-  toggle.addEventListener("change", () => root.classList.toggle("numbers", toggle.checked));
-  tabs.forEach((tab, s) => tab.addEventListener("click", () => {
-    pinned = null;
-    held = null;
-    sample = s;
-    paint();
-  }));
-  window.addEventListener("hashchange", openLink);
-  slider.hidden = data.layers.length < 2;
-  root.querySelector(".tabs").hidden = boxes.length < 2;
-  root.querySelector(".controls").hidden = false;
-  root.classList.add("live");
-  openLink();
-})();
-"""
+""" + _HERE.joinpath("explorer.css").read_text(encoding="utf-8")
+_SCRIPT = _HERE.joinpath("explorer.js").read_text(encoding="utf-8")

@@ -37,7 +37,7 @@ def text_table(
     cells = [[_cell(value) for value in row] for row in rows]
     align = _alignment(headers, rows, align)
     columns = list(zip(headers, *cells, strict=True))
-    widths = [max(_width(text) for text in column) for column in columns]
+    widths = [max(text_width(text) for text in column) for column in columns]
     rule = "  ".join("─" * width for width in widths)
     lines = [_line(row, widths, align) for row in [list(headers), *cells]]
     return "\n".join([lines[0], rule, *lines[1:]])
@@ -141,8 +141,11 @@ def _reads_as_number(value: Any) -> bool:
     return _is_number(value) or bool(_NUMBER_AND_UNIT.fullmatch(str(value)))
 
 
-def _width(text: str) -> int:
-    """Columns a text takes in a terminal: 2 for wide (CJK) characters, 0 for combining marks."""
+def text_width(text: str) -> int:
+    """Columns a text takes in a terminal: 2 for wide (CJK) characters, 0 for combining marks.
+
+    `text_width("a中") == 3`.
+    """
     return sum(
         0
         if unicodedata.category(char) in ("Mn", "Me", "Cf")
@@ -174,9 +177,10 @@ def _side(column: Sequence[Any]) -> str:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], align: str) -> str:
+    rooms = [width - text_width(text) for text, width in zip(cells, widths, strict=True)]
     padded = (
-        " " * (width - _width(text)) + text if side == "r" else text + " " * (width - _width(text))
-        for text, width, side in zip(cells, widths, align, strict=True)
+        " " * room + text if side == "r" else text + " " * room
+        for text, room, side in zip(cells, rooms, align, strict=True)
     )
     return "  ".join(padded).rstrip()
 

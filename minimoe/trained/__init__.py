@@ -1,6 +1,7 @@
 """Which trained models come with the package, how was each of them made, and what does it know?"""
 
 import json
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +27,7 @@ from minimoe.data.text import Corpus, Text
 from minimoe.files import write_file
 from minimoe.model.routing import Routing
 from minimoe.model.transformer import Transformer
-from minimoe.training.checkpoint import resume, text_digest
+from minimoe.training.checkpoint import load_model, resume, text_digest, train_config_in
 from minimoe.training.loop import AfterStep, Run, bits_per_byte
 
 HERE = Path(__file__).parent
@@ -34,6 +35,7 @@ LENGTH = 256  # positions, as in training
 PROBE_BYTES = 2304  # of validation text, 3 windows of each domain
 SNAPSHOT_STEPS = (25, 50, 100, 200, 400, 800, 1600, 2400, 3200, 4000)
 SNAPSHOT_BYTES = 2**14  # of validation text, for the loss at a snapshot
+SNAPSHOT_PART = "validation, the part of a snapshot"  # its name among a card's losses
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,32 @@ def load_trained(name: str, dtype: torch.dtype = torch.float64) -> Transformer:
     return model.requires_grad_(False)
 
 
+def named_model(name: str) -> tuple[Transformer, int]:
+    """A model that comes with the package, or the one of a checkpoint's folder.
+
+    Args:
+        name: a key of RECIPES, or the path of a folder.
+
+    Returns:
+        The model, and the length of the sequences it was trained on: at later positions it was
+        never taught to read, and does not.
+
+    Raises:
+        InputError: there is no such model, or the folder's checkpoint is damaged.
+    """
+    if name in RECIPES:
+        return load_trained(name), RECIPES[name].training.length
+    if not Path(name).exists():
+        there = ", ".join(available())
+        raise InputError(f"a model is a checkpoint's folder or one of {there}, got {name!r}")
+    return load_model(Path(name)), train_config_in(Path(name)).length
+
+
+def available() -> list[str]:
+    """The names of the trained models that are there, in the order of their recipes."""
+    return [name for name in RECIPES if (HERE / f"{name}.safetensors").is_file()]
+
+
 def trained_card(name: str) -> dict[str, Any]:
     """What is known of a trained model: recipe, text, machine, hours, losses, the command.
 
@@ -129,7 +157,7 @@ def probe(text: Text) -> Batch:
 def _file(name: str) -> Path:
     path = HERE / f"{name}.safetensors"
     if name not in RECIPES or not path.is_file():
-        there = ", ".join(known for known in RECIPES if (HERE / f"{known}.safetensors").is_file())
+        there = ", ".join(available()) or "none"
         raise InputError(f"no trained model {name!r} comes with the package, only {there}")
     return path
 
@@ -141,7 +169,7 @@ def snapshots(text: Text, folder: Path) -> AfterStep:
     the validation loss of each domain.
     """
     asked = probe(text)
-    judged = list(_judged(text.validation, SNAPSHOT_BYTES))
+    judged = _judged(text.validation, SNAPSHOT_BYTES)
 
     @torch.no_grad()
     def after_step(run: Run, _routings: tuple[Routing, ...]) -> None:
@@ -159,6 +187,12 @@ def snapshots(text: Text, folder: Path) -> AfterStep:
     return after_step
 
 
+def snapshot_loss(model: Transformer, text: Text) -> dict[str, float]:
+    """Bits per byte of the validation text that a snapshot measures, for each domain and "all"."""
+    judged = _judged(text.validation, SNAPSHOT_BYTES)
+    return bits_per_byte(model, judged, text.validation.domains)
+
+
 def _judged(corpus: Corpus, max_bytes: int | None) -> list[Batch]:
     return list(validation_batches(corpus, batch_size=16, length=LENGTH, max_bytes=max_bytes))
 
@@ -173,8 +207,11 @@ def release(name: str, folder: Path, text: Text, to: Path = HERE) -> None:
         to: where NAME.safetensors and NAME.json are written.
 
     Raises:
-        InputError: the folder holds no such run, or one that is not at its end.
+        InputError: there is no such recipe, or the folder holds no such run, or one that is not
+            at its end.
     """
+    if name not in RECIPES:
+        raise InputError(f"a recipe is one of {', '.join(RECIPES)}, got {name!r}")
     recipe = RECIPES[name]
     run = resume(folder, recipe.model, recipe.training, text_digest(text.train))
     if run.step < recipe.training.steps:
@@ -203,7 +240,7 @@ def release(name: str, folder: Path, text: Text, to: Path = HERE) -> None:
         },
         "tokens": last.tokens,
         "hours": round(last.seconds / 3600, 2),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} of 2 cores, "
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} cores, "
         f"torch {torch.__version__}",
         "curve": curve,
     }
@@ -213,6 +250,8 @@ def release(name: str, folder: Path, text: Text, to: Path = HERE) -> None:
         "validation, before rounding to float16": bits_per_byte(
             run.model, _judged(text.validation, None), domains
         ),
+        # Little enough to be computed again by a test.
+        SNAPSHOT_PART: snapshot_loss(model, text),
         "training": bits_per_byte(model, _judged(text.train, 2**18), domains),
     }
     write_file(to / f"{name}.safetensors", save({**weights, **tensors}))

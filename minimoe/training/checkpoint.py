@@ -97,6 +97,15 @@ def load_model(folder: Path) -> Transformer:
     return model
 
 
+def train_config_in(folder: Path) -> TrainConfig:
+    """How the run of the latest checkpoint in `folder` is trained.
+
+    Raises:
+        InputError: there is no checkpoint, or it is damaged.
+    """
+    return train_config_from(_read_state(folder)[1]["train_config"])
+
+
 def resume(folder: Path, model_config: ModelConfig, config: TrainConfig, text: str) -> Run:
     """The run as it stood at the latest checkpoint in `folder`.
 

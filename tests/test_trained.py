@@ -1,0 +1,210 @@
+"""Do the trained models come as their recipes and cards say, and is a finished run released so?"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load
+from texts import paragraphs
+
+from minimoe import cli, trained
+from minimoe.config import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
+from minimoe.data.text import Text, folder_text, real_text
+from minimoe.measure.parameters import count_parameters
+from minimoe.trained import (
+    RECIPES,
+    SNAPSHOT_PART,
+    Recipe,
+    load_trained,
+    named_model,
+    release,
+    routing_history,
+    snapshot_loss,
+    snapshots,
+    trained_card,
+)
+from minimoe.training.checkpoint import text_digest, train_in_folder
+
+TINY = Recipe(
+    "MoE, tiny",
+    ModelConfig(
+        n_layers=2,
+        attention=AttentionConfig(d_model=16, n_heads=2, n_kv_heads=1, d_head=8),
+        moe=MoEConfig(d_model=16, d_expert=8, n_routed_experts=4, top_k=2, use_expert_bias=True),
+    ),
+    TrainConfig(steps=3, batch_size=2, length=32),
+)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Text:
+    folder = tmp_path_factory.mktemp("text")
+    for name in ("letters", "recipes", "songs"):
+        (folder / name).mkdir()
+        (folder / name / "a.txt").write_text(paragraphs(name, 400), encoding="utf-8")
+    return folder_text(folder)
+
+
+def only_tiny(patch: pytest.MonkeyPatch, to: Path) -> None:
+    """Let there be one recipe, the tiny one, and `to` be where its model comes from."""
+    patch.setattr(trained, "RECIPES", {"tiny": TINY})
+    patch.setattr(trained, "HERE", to)
+    patch.setattr(trained, "LENGTH", 32)
+    patch.setattr(trained, "PROBE_BYTES", 9 * 32)
+    patch.setattr(trained, "SNAPSHOT_BYTES", 2**10)
+    patch.setattr(trained, "SNAPSHOT_STEPS", (1, 3))
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory, text: Text) -> Path:
+    """A folder with a run of three steps in run/, released to first/ and to second/."""
+    folder = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        only_tiny(patch, folder / "first")
+        run = folder / "run"
+        train_in_folder(TINY.model, TINY.training, text.train, run, after_step=snapshots(text, run))
+        for name in ("first", "second"):
+            (folder / name).mkdir()
+            release("tiny", run, text, folder / name)
+    return folder
+
+
+@pytest.fixture
+def tiny(released: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same folder, its first release being what comes with the package."""
+    only_tiny(monkeypatch, released / "first")
+    return released
+
+
+def test_released_weights_are_float16_and_the_selection_bias_whole(tiny: Path) -> None:
+    stored = load((tiny / "first" / "tiny.safetensors").read_bytes())
+    kinds = {key: tensor.dtype for key, tensor in stored.items() if "chosen." not in key}
+    biases = {key for key in kinds if key.endswith("expert_bias")}
+    assert len(biases) == 2 and all(kinds[key] == torch.float32 for key in biases)
+    assert {kinds[key] for key in set(kinds) - biases} == {torch.float16}
+
+
+def test_a_run_is_released_to_the_same_bytes_twice(tiny: Path) -> None:
+    for name in ("tiny.safetensors", "tiny.json"):
+        first, second = (tiny / to / name for to in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_card_says_all_that_is_needed_to_make_the_model_again(tiny: Path, text: Text) -> None:
+    card = trained_card("tiny")
+    assert card["command"] == "minimoe train --preset tiny --out runs/tiny"
+    assert card["text"]["sha256"] == text_digest(text.train)
+    assert set(card["text"]["bytes"]) == {"letters", "recipes", "songs"}
+    assert card["parameters"] == sum(p.numel() for p in load_trained("tiny").parameters())
+    assert card["tokens"] == 3 * 2 * 32 and card["hours"] >= 0
+    assert card["seeds"] == {"weights": 0, "batches": 0}
+    assert [point["step"] for point in card["curve"]] == [1, 3]
+    assert {"machine", "model_config", "train_config", "stored_as", "what"} <= set(card)
+    bits = card["bits_per_byte"]
+    assert bits[SNAPSHOT_PART] == snapshot_loss(load_trained("tiny"), text)
+    rounded, before = bits["validation"], bits["validation, before rounding to float16"]
+    assert rounded["all"] == pytest.approx(before["all"], abs=1e-3)
+
+
+def test_a_loaded_model_computes_in_float64_and_learns_nothing(tiny: Path) -> None:
+    parameters = list(load_trained("tiny").parameters())
+    assert all(p.dtype == torch.float64 and not p.requires_grad for p in parameters)
+    assert load_trained("tiny", torch.float32).norm.weight.dtype == torch.float32
+
+
+def test_the_history_holds_the_choices_of_the_probe_at_each_snapshot(tiny: Path) -> None:
+    history = routing_history("tiny")
+    assert list(history) == [1, 3]
+    assert all(chosen.shape == (2, 9 * 32, 2) for chosen in history.values())
+
+
+def test_a_model_is_named_by_its_recipe_or_its_folder(tiny: Path) -> None:
+    model, length = named_model("tiny")
+    assert length == 32 and model.config == TINY.model
+    model, length = named_model(str(tiny / "run"))
+    assert length == 32 and model.config == TINY.model
+    with pytest.raises(InputError, match="a checkpoint's folder or one of tiny, got 'large'"):
+        named_model("large")
+
+
+def test_what_is_no_finished_run_is_not_released(tiny: Path, text: Text, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a recipe is one of tiny, got 'large'"):
+        release("large", tmp_path, text)
+    with pytest.raises(InputError, match="no checkpoint in"):
+        release("tiny", tmp_path, text)
+
+    def stop(_first: int, _last: int) -> range:
+        return range(2)
+
+    train_in_folder(TINY.model, TINY.training, text.train, tmp_path, progress=stop, save_every=1)
+    with pytest.raises(InputError, match="stands at step 2 of 3; train it to the end"):
+        release("tiny", tmp_path, text)
+
+
+def test_an_unknown_model_is_refused_in_one_line() -> None:
+    for ask in (load_trained, trained_card, routing_history):
+        with pytest.raises(
+            InputError, match=r"^no trained model 'gpt' comes with the package, only"
+        ):
+            ask("gpt")
+
+
+def test_the_command_line_knows_the_recipes() -> None:
+    assert tuple(RECIPES) == cli.RECIPES and cli.MODEL in RECIPES
+
+
+def test_dense_and_moe_have_equal_active_parameters_to_one_percent() -> None:
+    active = {
+        name: count_parameters(recipe.model).active_with_embeddings
+        for name, recipe in RECIPES.items()
+    }
+    dense = active.pop("text_dense")
+    assert all(abs(n / dense - 1) < 0.01 for n in active.values()), (dense, active)
+
+
+def test_recipes_differ_only_in_the_layer_and_its_balancing() -> None:
+    like = RECIPES["text_moe_loss"].training
+    for recipe in RECIPES.values():
+        assert replace(recipe.training, balance_weight=like.balance_weight) == like
+
+
+# The files that come with the package -----------------------------------------------------------
+
+
+def shipped(name: str) -> dict[str, object]:
+    """The card of a model that comes with the package, or a skip while it is not finished."""
+    files = [trained.HERE / f"{name}.{ending}" for ending in ("safetensors", "json")]
+    if not all(file.is_file() for file in files):
+        pytest.skip(f"{name} is not there yet: minimoe train, then minimoe trained --release")
+    card = json.loads(files[1].read_bytes())
+    if SNAPSHOT_PART not in card.get("bits_per_byte", {}):
+        pytest.skip(f"{name} is not finished: its card has no {SNAPSHOT_PART!r}")
+    return card
+
+
+def test_all_shipped_models_together_take_at_most_16_MB() -> None:
+    sizes = [path.stat().st_size for path in trained.HERE.glob("text_*.*")]
+    assert sum(sizes) <= 16_000_000
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_shipped_card_is_of_its_recipe_and_of_the_real_text(name: str) -> None:
+    card, recipe = shipped(name), RECIPES[name]
+    assert card["text"]["sha256"] == text_digest(real_text().train)
+    assert load_trained(name).config == recipe.model
+    assert TrainConfig(**cast(card["train_config"])) == recipe.training
+    assert card["command"] == f"minimoe train --preset {name} --out runs/{name}"
+    assert card["tokens"] == 4000 * 16 * 256
+
+
+def cast(fields: dict[str, object]) -> dict[str, object]:
+    """JSON has lists for tuples."""
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_shipped_model_has_the_loss_that_its_card_says(name: str) -> None:
+    said = shipped(name)["bits_per_byte"][SNAPSHOT_PART]
+    assert snapshot_loss(load_trained(name), real_text()) == pytest.approx(said, abs=1e-9)
