@@ -90,8 +90,20 @@ def test_dropped_assignments_are_counted_over_steps_and_layers() -> None:
     assert outcomes["dense"].loads.numel() == 0
 
 
+def test_the_judged_load_is_that_of_all_batches_together_without_noise() -> None:
+    batches = judged_on()
+    assert len(batches) > 2 and len(batches[-1].inputs) < len(batches[0].inputs)
+    outcome = sweep({"noisy": trial(router_noise=3.0)}, text(), batches, seeds=(0,))["noisy"][0]
+    together = torch.cat([batch.inputs for batch in batches])
+    counts = [routing.tokens_per_expert for routing in outcome.model(together)[1]]
+    wanted = torch.stack(counts).double() / (together.numel() * 2)
+    assert torch.allclose(outcome.judged_load, wanted, rtol=0, atol=1e-14)
+
+
 def test_without_batches_nothing_is_judged() -> None:
-    assert sweep({"plain": trial()}, text(), seeds=(0,))["plain"][0].bits_per_byte == {}
+    outcome = sweep({"plain": trial()}, text(), seeds=(0,))["plain"][0]
+    assert outcome.bits_per_byte == {} and outcome.judged_load.numel() == 0
+    assert sweep({"dense": dense()}, text(), judged_on())["dense"][0].judged_load.numel() == 0
 
 
 def test_the_progress_gets_the_steps() -> None:
