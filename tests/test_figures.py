@@ -119,8 +119,9 @@ def test_a_history_of_loads_is_the_image_with_the_idle_left_white(ax: Axes) -> N
     assert any(set(line.get_ydata()) == {1 / 3} for line in scale.lines)
 
 
-def test_histories_of_loads_can_share_their_colours(ax: Axes) -> None:
-    draw.plot_load_history(ax, [[0.5, 0.5], [0.9, 0.1]], top=0.6)
+def test_histories_of_loads_can_share_their_colours_and_start_at_any_step(ax: Axes) -> None:
+    draw.plot_load_history(ax, [[0.5, 0.5], [0.9, 0.1]], top=0.6, first_step=91)
+    assert tuple(ax.images[0].get_extent()) == (90.5, 92.5, 1.5, -0.5)
     assert ax.images[0].get_clim() == (0, 0.6)
     assert ax.images[0].colorbar.extend == "max"  # type: ignore
 

@@ -180,7 +180,9 @@ def plot_load(ax: Axes, load: ArrayLike, layer_names: Sequence[str] | None = Non
     return _load_map(ax, shares, layer_names)
 
 
-def plot_load_history(ax: Axes, loads: ArrayLike, top: float | None = None) -> None:
+def plot_load_history(
+    ax: Axes, loads: ArrayLike, top: float | None = None, first_step: int = 1
+) -> None:
     """Draw how the load of each expert changes from step to step; white where it got nothing.
 
     Args:
@@ -188,6 +190,7 @@ def plot_load_history(ax: Axes, loads: ArrayLike, top: float | None = None) -> N
         loads: shares of the assignments of one layer, [n_steps, E]; each step sums to 1.
         top: the load that gets the last colour, as do larger ones; None: the largest there is.
             Give it to compare two figures.
+        first_step: the training step of the first row of loads.
 
     Raises:
         InputError: when loads has another number of axes, or a step does not sum to 1.
@@ -202,7 +205,8 @@ def plot_load_history(ax: Axes, loads: ArrayLike, top: float | None = None) -> N
     last = top or float(max(shares.max(), 2 / n_experts))
     image = ax.imshow(
         np.ma.masked_equal(shares.T, 0), cmap="cividis", vmin=0, vmax=last, aspect="auto",
-        interpolation="nearest", extent=(0.5, n_steps + 0.5, n_experts - 0.5, -0.5),
+        interpolation="nearest",
+        extent=(first_step - 0.5, first_step + n_steps - 0.5, n_experts - 0.5, -0.5),
     )  # fmt: skip
     _expert_ticks(ax.yaxis, n_experts)
     ax.set_xlabel("training step")
