@@ -50,6 +50,7 @@ style()
 
 # %%
 E, STEPS, SEEDS = 16, 120, (0, 1, 2)
+assert STEPS * 8 * 32 == 30_720  # bytes that each model reads
 attention = AttentionConfig(d_model=32, n_heads=2, n_kv_heads=1, d_head=16)
 layer = MoEConfig(d_model=32, d_expert=16, n_routed_experts=E, top_k=1, normalize_weights=False)
 reading = {"steps": STEPS, "batch_size": 8, "length": 32, "dtype": "float64"}
@@ -155,25 +156,17 @@ def bits_of(each):
 
 
 def span(values, form):
-    low, high = (round(float(v), 2) + 0.0 for v in (min(values), max(values)))
-    return f"{low:{form}} to {high:{form}}"
+    return f"{min(values):{form}} to {max(values):{form}}".replace("-0.00", "+0.00")
 
 
 # %%
 def seen(name):
     each = outcomes[name]
     by_seed = (" ".join(str(count(o)) for o in each) for count in (count_idle, count_dead))
-    bits, lost = bits_of(each), sum(o.n_dropped for o in each) / len(each)
+    bits, even = bits_of(each), span([overload(o) for o in each], ".1f")
     cost = "none" if each is none else span(bits - bits_of(none), "+.2f")
-    share = f"{lost / each[0].n_assignments:.0%}"
-    return (
-        name,
-        *by_seed,
-        span([overload(o) for o in each], ".1f"),
-        f"{bits.mean():.2f}",
-        cost,
-        share,
-    )
+    dropped = sum(o.n_dropped for o in each) / sum(o.n_assignments for o in each)
+    return name, *by_seed, even, f"{bits.mean():.2f}", cost, f"{dropped:.0%}"
 
 
 head = ["method", "idle", "dead", "MaxVio", "bits/byte", "cost", "dropped"]
@@ -212,8 +205,8 @@ for ax, name in zip(axes, ("balance loss", "selection bias", "noise"), strict=Tr
 # were dropped, and it costs loss.
 #
 # What about time? A step of each method, in the page's own run. The trainer computes both losses at
-# every step, for its record; their weights change no time. Only noise and capacity are extra work,
-# and in the page's own run no method stood out.
+# every step, for its record, so their weights change no time; noise, capacity and bias are a little
+# extra work. In the page's own run no method stood out.
 
 # %% tags=["timing", "nbval-ignore-output"]
 rows = []
@@ -242,13 +235,13 @@ sure = [[Fraction(int(e == own)) for e in range(8)] for own in range(8)]
 
 
 def by_hand(scores):
-    """E times the sum of f P, in exact fractions; the first of the largest scores is chosen."""
     chosen = [row.index(max(row)) for row in scores]
     f = [Fraction(chosen.count(e), len(scores)) for e in range(8)]
     P = [sum(row[e] for row in scores) / len(scores) for e in range(8)]
     return 8 * sum(a * b for a, b in zip(f, P, strict=True))
 
 
+# %%
 cases = {
     "even load, sure": sure,
     "all on expert 0, undecided": [undecided] * 8,
@@ -340,9 +333,7 @@ print(text_table(head[:6], [seen(name)[:6] for name in order], align="llllll"))
 # %%
 bits = {name: bits_of(outcomes[name]) for name in order}
 assert not any(map(count_idle, outcomes[fast])) and min(map(count_dead, outcomes[fast])) >= 3
-assert (bits[light] + 0.01 < bits["balance loss"]).all() and (
-    bits[light] + 0.03 < bits[heavy]
-).all()
+assert all((bits[light] + 0.01 < bits[name]).all() for name in ("balance loss", heavy))
 print("bias rate 0.1: nobody idle in 20 steps of training, at least 3 of 16 dead when judged")
 print("balance loss: weights 0.1 and 10 have more bits a byte than 0.01, in every seed")
 
@@ -425,12 +416,7 @@ assert (gain["balance loss"] < -0.01).all() and (less["balance loss"] > 0.2).all
 # the loss is a tie. Against weight 0.1 it has the lower loss, as published, and is the less
 # even. At no weight that we tried is it better in both, as the paper found at its weight. Our
 # difference in loss is that of a tiny model that read 30,720 bytes; it cannot refute theirs.
-
-# %%
-assert STEPS * 8 * 32 == 30_720
-print(f"bytes read by each model: {STEPS * 8 * 32:,}")
-
-# %% [markdown]
+#
 # ## Takeaway
 #
 # - Left alone, this router let 4 to 6 of 16 experts die, in every seed; a milder setting let none
@@ -477,8 +463,9 @@ print(f"bytes read by each model: {STEPS * 8 * 32:,}")
 # ```python
 # chosen_only = routing.weights / routing.weights
 # P = torch.zeros(16, 8).double().scatter(1, routing.expert_ids, chosen_only).mean(0)
-# assert abs(8 * (f * P).sum() - 2.75) < 1e-12
-# (gradient,) = torch.autograd.grad((f * P).sum(), routing.logits)
+# share = expert_load(routing)
+# assert abs(8 * (share * P).sum() - 2.75) < 1e-12
+# (gradient,) = torch.autograd.grad((share * P).sum(), routing.logits)
 # assert gradient.abs().max() < 1e-15
 # ```
 #
