@@ -116,11 +116,11 @@ print("dead of 16 without balancing, by seed:", *map(count_dead, none))
 print("the busiest expert's share of all tokens:", *(f"{o.judged_load.max():.0%}" for o in none))
 
 # %% [markdown]
-# The usual explanation: at the start the scores are nearly equal and the tokens' vectors resemble each other, so a
-# small lead decides for most tokens at once. An expert that is chosen learns, its score is its
-# weight, and so learning raises the score of the useful one. An expert that is not chosen learns
-# nothing and has nothing to offer. Many experts, one winner per token and a slow start favour this.
-# A milder setting need not collapse:
+# The usual explanation: at the start the scores are nearly equal and the tokens' vectors resemble
+# each other, so a small lead decides for most tokens at once. An expert that is chosen learns; its
+# score is its weight, so learning raises the score of the useful one. An expert that is not chosen
+# learns nothing and has nothing to offer. Many experts, one winner per token and small steps favour
+# this. A milder setting, with fewer experts, two winners and larger steps, need not collapse:
 
 
 # %%
@@ -193,11 +193,12 @@ for ax, name in zip(axes, ("balance loss", "selection bias", "noise"), strict=Tr
     plot_load_history(ax, outcomes[name][0].loads[:, 0], top=0.3)
 
 # %% [markdown]
-# **Look.** The same figure as before, with the same colours. Left, balance loss: a few white specks
-# in the first half, then evenly dim rows. Middle, selection bias: the collapse begins as before, with
-# white rows and two bright ones, until the bias has grown enough to turn it back. Right, noise: hardly
-# any white, as long as it is on. It is off when the model is used, and then the choice is the
-# router's own again: see the dead of the table.
+# **Look.** The same figure as before, with the same colours. Left, balance loss: some white
+# specks in the first half, then evenly dim rows. Middle, selection bias: the collapse begins as before, with
+# white rows and two bright ones, until the bias has grown enough to turn it back. Right, noise:
+# hardly any white, as long as it is on. It is off when the model is used, and then the choice is the
+# router's own again: see the dead of the table. A noise that fades during training might do better;
+# we did not try.
 #
 # The other two do what they were made for, and that is something else. The z-loss keeps logits
 # small, for the sake of low precision, and small logits are no even logits. Capacity puts a
@@ -379,8 +380,9 @@ print(text_table(head_of, [(n, *(f"{x:.1f}" for x in row)) for n, *row in rows])
 
 # %% [markdown]
 # **Look.** First column: the whole text, as in the paper. Second: the mean over pieces of 256
-# bytes. Then each domain by itself. In every row but the last the second number is larger than the
-# first, and so is that of Chinese by far: what is even over all is not even on a page of Chinese.
+# bytes. Then each domain by itself. In every row the second number is larger
+# than the first. Chinese stands out for every trained router: what is even over all is not even on a
+# page of Chinese. (The die has less Chinese than English to even out on; that is all its 0.3 says.)
 
 # %%
 for name, whole, piece, *domains in rows[:-1]:
@@ -421,8 +423,8 @@ assert (gain["balance loss"] < -0.01).all() and (less["balance loss"] > 0.2).all
 #
 # - Left alone, this router let 4 to 6 of 16 experts die, in every seed; a milder setting let none
 #   die. The loss curve does not show it: look at the load, on text that the model is used on.
-# - Balance loss and selection bias revived every expert in every seed. Noise, z-loss and capacity
-#   did not: they do other things.
+# - Balance loss and selection bias left no expert dead in any seed. Noise, z-loss and capacity, at
+#   the strength tried, did: they do other things.
 # - A balance number needs its scope: with or without noise, one batch or all, which domain. The
 #   value of the balance loss is no such number, and can be below 1.
 #
