@@ -81,6 +81,9 @@ class MoEConfig:
         n_group_scores: a group is ranked by the sum of its n best scores: 1 in DeepSeek-V2, 2 in
             DeepSeek-V3 (arXiv 2412.19437).
         router_bias: the router adds a learned bias to its logits, as in gpt-oss.
+        router_noise: standard deviation of the Gaussian noise that is added to the logits for the
+            choice only, while training. Simplified from noisy top-k gating (arXiv 1701.06538),
+            where the scale is learned for each token and expert and the noise enters the weights.
         activation: inside an expert, "swiglu" (arXiv 2002.05202) or gpt-oss's "clamped_swiglu".
         activation_alpha, activation_limit: slope and clamp of "clamped_swiglu".
         biased_experts: the routed experts add biases after both products, as in gpt-oss.
@@ -109,6 +112,7 @@ class MoEConfig:
     n_limited_groups: int = 1
     n_group_scores: int = 1
     router_bias: bool = False
+    router_noise: float = 0.0
     activation: Activation = "swiglu"
     activation_alpha: float = 1.702
     activation_limit: float = 7.0
@@ -127,6 +131,7 @@ class MoEConfig:
         _choice("activation", self.activation, get_args(Activation))
         for name in ("route_scale", "activation_alpha", "activation_limit"):
             _positive(name, getattr(self, name))
+        _number("router_noise", self.router_noise, 0.0)
         for name in ("normalize_weights", "use_expert_bias", "gate_shared", "router_bias",
                      "biased_experts", "allow_constant_weight"):  # fmt: skip
             _flag(name, getattr(self, name))

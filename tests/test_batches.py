@@ -42,6 +42,11 @@ def test_the_generator_of_seed_0_and_step_0_has_the_documented_seed() -> None:
     assert seeded_generator(1, 11).initial_seed() != seeded_generator(11, 1).initial_seed()
 
 
+def test_two_uses_in_one_step_draw_from_two_streams() -> None:
+    seeds = {seeded_generator(0, 3, use).initial_seed() for use in ("", "router noise", "other")}
+    assert len(seeds) == 3
+
+
 def test_drawing_a_batch_leaves_the_global_generator_alone() -> None:
     before = torch.random.get_rng_state()
     draw(numbered((500,)))

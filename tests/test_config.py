@@ -70,6 +70,8 @@ REFUSALS = [
     ),
     (moe, {"route_scale": 0.0}, "route_scale must be above 0, got 0.0"),
     (moe, {"route_scale": NAN}, "route_scale must be a finite number of at least 0, got nan"),
+    (moe, {"router_noise": -1}, "router_noise must be a finite number of at least 0, got -1"),
+    (moe, {"router_noise": INF}, "router_noise must be a finite number of at least 0, got inf"),
     (moe, {"capacity_factor": -1}, "capacity_factor must be a finite number of at least 0, got -1"),
     (
         moe,

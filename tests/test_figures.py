@@ -108,6 +108,24 @@ def test_load_of_several_layers_is_the_image_and_the_even_share_is_marked(ax: Ax
     assert ax.get_yticklabels()[0].get_text() == "block 1"
 
 
+def test_a_history_of_loads_is_the_image_with_the_idle_left_white(ax: Axes) -> None:
+    loads = np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    assert draw.plot_load_history(ax, loads) is None
+    (image,) = ax.images
+    shown = np.ma.asarray(image.get_array())
+    assert np.array_equal(shown.mask, loads.T == 0) and np.array_equal(shown.filled(0), loads.T)
+    assert image.get_clim() == (0, 1) and tuple(image.get_extent()) == (0.5, 2.5, 2.5, -0.5)
+    scale = ax.figure.axes[1]  # type: ignore
+    assert any(set(line.get_ydata()) == {1 / 3} for line in scale.lines)
+
+
+def test_histories_of_loads_can_share_their_colours_and_start_at_any_step(ax: Axes) -> None:
+    draw.plot_load_history(ax, [[0.5, 0.5], [0.9, 0.1]], top=0.6, first_step=91)
+    assert tuple(ax.images[0].get_extent()) == (90.5, 92.5, 1.5, -0.5)
+    assert ax.images[0].get_clim() == (0, 0.6)
+    assert ax.images[0].colorbar.extend == "max"  # type: ignore
+
+
 def test_stacked_parts_follow_one_another_and_end_at_the_total(ax: Axes) -> None:
     rows = {
         "dense": {"attention": 100.0, "FFN": 300.0},
@@ -291,6 +309,8 @@ def test_logarithmic_bars_name_the_step_between_their_grid_lines(
         (draw.plot_load, (np.ones((1, 2, 2)) / 2,), r"\[E\] or .* got shape \(1, 2, 2\)"),
         (draw.plot_load, ([300, 500],), "sum to 1 in each layer, got 800"),
         (draw.plot_load, ([[0.5, 0.5]], ["a", "b"]), r"per layer \(1\), got 2"),
+        (draw.plot_load_history, ([0.5, 0.5],), r"\[n_steps, E\], got shape \(2,\)"),
+        (draw.plot_load_history, ([[0.5, 0.5], [3, 5]],), "1 in each step, got 8"),
         (draw.plot_stacked, ({"a": {"b": -1.0}}, "x"), "at least 0, got b = -1"),
         (draw.plot_scores, (np.ones((3, 2)), [[0], [1]], "abc"), r"\(3, 2\) and \(2, 1\)"),
         (draw.plot_scores, (np.ones((2, 2)), [[0], [1]], "abc"), "T=2 texts, got 3"),

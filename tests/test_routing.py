@@ -113,6 +113,59 @@ def test_the_bias_changes_the_choice_and_stays_out_of_the_weights() -> None:
     assert close(routing.scores, [1 / 2, 1 / 4, 1 / 4])
 
 
+@pytest.mark.parametrize("function", ["softmax", "sigmoid"])
+def test_noise_changes_the_choice_and_stays_out_of_logits_scores_and_weights(function: str) -> None:
+    loud = config(score_function=function, normalize_weights=False)
+    noise = torch.tensor([[0.0, 0.0, 5.0]]).double()
+    logits = LOGS.clone().requires_grad_()
+    routing = route(logits, loud, noise=noise)
+    assert routing.expert_ids.tolist() == [[2, 0]]
+    assert torch.equal(routing.logits, LOGS) and torch.equal(
+        routing.scores, route(LOGS, loud).scores
+    )
+    assert torch.equal(routing.weights, routing.scores.gather(-1, routing.expert_ids))
+    weights = route(logits, loud).scores.gather(-1, routing.expert_ids)
+    ours, wanted = (torch.autograd.grad(w[0, 0], logits)[0] for w in (routing.weights, weights))
+    assert torch.equal(ours, wanted)
+
+
+def test_noise_and_selection_bias_add_up() -> None:
+    both = config(top_k=1, use_expert_bias=True, normalize_weights=False)
+    noise = torch.tensor([[0.0, 1.0, 0.0]]).double()  # scores (2, e, 1) / (3 + e)
+    assert route(LOGS, both, noise=noise).expert_ids.tolist() == [[1]]
+    bias = torch.tensor([0.0, -0.2, 0.0]).double()
+    assert route(LOGS, both, bias, noise).expert_ids.tolist() == [[0]]
+
+
+def test_a_router_is_noisy_with_a_generator_and_only_if_its_config_says_so() -> None:
+    def choices(noise: float, seed: int | None, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        router = Router(config(n_routed_experts=8, top_k=1, normalize_weights=False,
+                               router_noise=noise)).to(dtype)  # fmt: skip
+        with torch.no_grad():
+            router.weight.copy_(random_logits(8, 4))
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        return router(random_logits(200, 4).to(dtype), generator).expert_ids
+
+    clean = choices(0.0, None)
+    assert torch.equal(choices(0.0, 0), clean) and torch.equal(choices(3.0, None), clean)
+    noisy = choices(3.0, 0)
+    assert 50 < (noisy != clean).sum() < 195
+    assert torch.equal(choices(3.0, 0), noisy) and not torch.equal(choices(3.0, 1), noisy)
+    assert torch.equal(choices(3.0, 0, torch.float32), noisy)
+    assert 0 < (choices(0.03, 0) != clean).sum() < 20  # the standard deviation scales it
+
+
+def test_noise_is_standard_normal_times_its_setting() -> None:
+    router = Router(config(n_routed_experts=2, top_k=1, normalize_weights=False, router_noise=2.0))
+    with torch.no_grad():
+        router.weight.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 0]]))
+    tokens = torch.ones(20_000, 4)
+    ids = router(tokens, torch.Generator().manual_seed(0)).expert_ids
+    # expert 1 wins if the difference of two draws, of deviation 2 sqrt(2), exceeds 1
+    wanted = (1 - math.erf(1 / (2 * math.sqrt(2)) / math.sqrt(2))) / 2
+    assert ids.double().mean().item() == pytest.approx(wanted, abs=0.01)
+
+
 def test_a_masked_group_cannot_win_against_negative_scores() -> None:
     limited = config(
         n_routed_experts=4, top_k=2, n_expert_groups=2, n_limited_groups=1, use_expert_bias=True

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
-from minimoe.data.batches import Batch, training_batch, validation_batches
+from minimoe.data.batches import Batch, seeded_generator, training_batch, validation_batches
 from minimoe.data.languages import markov_language, mixture_floor_bits, mixture_text
 from minimoe.data.text import Corpus
 from minimoe.measure.routes import expert_load, max_violation
@@ -305,6 +305,31 @@ def test_every_layer_gets_its_own_bias_update() -> None:
         counts = routing.tokens_per_expert.double()
         wanted = 0.5 * (counts.mean() - counts).sign()
         assert torch.equal(layer.router.expert_bias, wanted)
+
+
+def test_the_noise_of_a_step_comes_from_seed_and_step_and_every_layer_draws_its_own() -> None:
+    config = training(seed=5)
+    run, batch = start(model_config(router_noise=0.5), config), batch_of(noise(), config)
+    for step in range(2):
+        drawn = seeded_generator(5, step, "router noise")
+        wanted = run.model(batch.inputs, generator=drawn)[1]
+        clean = run.model(batch.inputs)[1]
+        _, routings = train_step(run, batch)
+        for got, same, other in zip(routings, wanted, clean, strict=True):
+            assert torch.equal(got.expert_ids, same.expert_ids)
+            assert not torch.equal(got.expert_ids, other.expert_ids)
+    twice = torch.Generator().manual_seed(0)
+    layers = [layer.router for layer in run.model.moe_layers()]
+    x = torch.zeros(40, 16).double()
+    first, second = (router(x, twice).expert_ids for router in layers)
+    assert not torch.equal(first, second)
+
+
+def test_a_router_without_noise_draws_nothing() -> None:
+    run, generator = start(model_config(), training()), torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    run.model(torch.arange(8)[None], generator=generator)
+    assert torch.equal(generator.get_state(), before)
 
 
 # Bits per byte ----------------------------------------------------------------------------------

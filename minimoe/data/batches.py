@@ -98,16 +98,21 @@ def validation_batches(
     return (_windows(corpus, rows * length, length) for rows in chosen.split(batch_size))
 
 
-def seeded_generator(seed: int, step: int) -> torch.Generator:
+def seeded_generator(seed: int, step: int, use: str = "") -> torch.Generator:
     """Make the random generator of one step of one run.
 
-    The generator's seed is the first 8 bytes of SHA-256("seed step"), so neighbouring seeds and
+    The generator's seed is the first 8 bytes of SHA-256("seed step use"), so neighbouring seeds and
     steps share nothing, and step 1 of seed 2 is not step 2 of seed 1.
+
+    Args:
+        seed: of the run.
+        step: of the run.
+        use: what is drawn, so that two uses in one step share nothing; "" is the batch.
 
     Returns:
         A generator on the CPU; `seeded_generator(0, 0).initial_seed()` is 5303414058334976765.
     """
-    digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
+    digest = hashlib.sha256(f"{seed} {step} {use}".rstrip().encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 

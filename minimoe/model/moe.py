@@ -32,15 +32,21 @@ class MoE(nn.Module):
         self.shared_gate = parameter_if(config.gate_shared, 1, config.d_model)
         initialize_(self, seed)
 
-    def forward(self, x: Float[Tensor, "T D"]) -> tuple[Float[Tensor, "T D"], Routing]:
+    def forward(
+        self, x: Float[Tensor, "T D"], generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "T D"], Routing]:
         """Send each token through its experts.
+
+        Args:
+            x: T token vectors.
+            generator: of the router's noise; None, as in evaluation, adds none.
 
         Returns:
             y: what the experts add, same shape as x; exactly 0 for a token whose every assignment
                 was dropped, if there is no shared expert.
             routing: what the router decided.
         """
-        routing = self.router(x)
+        routing = self.router(x, generator)
         y = self.experts(x, routing)
         if self.shared is None:
             return y, routing

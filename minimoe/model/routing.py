@@ -57,14 +57,20 @@ class Router(nn.Module):
         expert_bias = torch.zeros(config.n_routed_experts) if config.use_expert_bias else None
         self.register_buffer("expert_bias", expert_bias)
 
-    def forward(self, x: Float[Tensor, "T D"]) -> Routing:
-        return route(nn.functional.linear(x, self.weight, self.bias), self.config, self.expert_bias)
+    def forward(self, x: Float[Tensor, "T D"], generator: torch.Generator | None = None) -> Routing:
+        """Route T tokens; a generator, given in training, draws the noise of `router_noise`."""
+        logits = nn.functional.linear(x, self.weight, self.bias)
+        noise = None
+        if generator is not None and self.config.router_noise:
+            noise = self.config.router_noise * normal_like(logits, generator)
+        return route(logits, self.config, self.expert_bias, noise)
 
 
 def route(
     logits: Float[Tensor, "T E"],
     config: MoEConfig,
     expert_bias: Float[Tensor, "E"] | None = None,
+    noise: Float[Tensor, "T E"] | None = None,
 ) -> Routing:
     """Choose the K best experts of each token and weigh them.
 
@@ -76,13 +82,16 @@ def route(
         logits: router output.
         config: how to score, choose, normalize and scale.
         expert_bias: added to the scores for the choice only, never to the weights.
+        noise: added to the logits for the choice only, never to the weights.
 
     Returns:
         The routing. Logits (ln 2, ln 1, ln 1) have softmax scores (1/2, 1/4, 1/4); with top_k=2 the
         experts are (0, 1) and the normalized weights (2/3, 1/3).
     """
-    scores = logits.softmax(-1) if config.score_function == "softmax" else logits.sigmoid()
-    chosen = scores.detach() if expert_bias is None else scores.detach() + expert_bias
+    scores = score(logits, config)
+    chosen = scores.detach() if noise is None else score(logits.detach() + noise, config)
+    if expert_bias is not None:
+        chosen = chosen + expert_bias
     if config.n_limited_groups < config.n_expert_groups:
         chosen = limit_to_groups(chosen, config)
     expert_ids = best(chosen, config.top_k)
@@ -96,6 +105,17 @@ def route(
         weights = weights * config.route_scale
     kept = keep_within_capacity(expert_ids, config)
     return Routing(logits, scores, expert_ids, weights, kept)
+
+
+def score(logits: Float[Tensor, "T E"], config: MoEConfig) -> Float[Tensor, "T E"]:
+    """Softmax over all experts, or the sigmoid of each logit: (0, 0) gives (1/2, 1/2) in both."""
+    return logits.softmax(-1) if config.score_function == "softmax" else logits.sigmoid()
+
+
+def normal_like(x: Float[Tensor, "T E"], generator: torch.Generator) -> Float[Tensor, "T E"]:
+    """Standard normal noise, drawn in float64 so that its numbers do not depend on the dtype."""
+    drawn = torch.randn(x.shape, generator=generator, dtype=torch.float64, device=generator.device)
+    return drawn.to(x)
 
 
 def best(values: Float[Tensor, "T E"], k: int) -> Int[Tensor, "T K"]:

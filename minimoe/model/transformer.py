@@ -43,12 +43,16 @@ class Block(nn.Module):
         self.ff = make_ff(config, layer)
 
     def forward(
-        self, x: Float[Tensor, "B L D"], by: Rotation | None, cache: KVCache | None = None
+        self,
+        x: Float[Tensor, "B L D"],
+        by: Rotation | None,
+        cache: KVCache | None = None,
+        generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, "B L D"], Routing | None]:
         x = x + self.attention(self.attention_norm(x), by, cache, self.layer)
         h = self.ff_norm(x)
         if isinstance(self.ff, MoE):
-            y, routing = self.ff(h.flatten(0, 1))
+            y, routing = self.ff(h.flatten(0, 1), generator)
             return x + y.view_as(x), routing
         return x + self.ff(h), None
 
@@ -81,13 +85,18 @@ class Transformer(nn.Module):
         return [block.ff for block in self.layers() if isinstance(block.ff, MoE)]
 
     def forward(
-        self, tokens: Int[Tensor, "B L"], cache: KVCache | None = None
+        self,
+        tokens: Int[Tensor, "B L"],
+        cache: KVCache | None = None,
+        generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, "B L V"], tuple[Routing, ...]]:
         """Predict the token after each one.
 
         Args:
             tokens: in [0, vocab_size).
             cache: keys and values of the positions already read; the new ones are added to it.
+            generator: of the noise in the routers, drawn layer after layer; None, as in
+                evaluation, adds none. Only a model with `router_noise` draws from it.
 
         Returns:
             logits: before softmax, for the next token. An untrained model's are near 0: a loss of
@@ -115,7 +124,7 @@ class Transformer(nn.Module):
         by = rotation_of(self.config.attention, positions, x.dtype)
         routings = []
         for block in self.layers():
-            x, routing = block(x, by, cache)
+            x, routing = block(x, by, cache, generator)
             if routing is not None:
                 routings.append(routing)
         if cache is not None:

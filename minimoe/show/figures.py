@@ -180,6 +180,45 @@ def plot_load(ax: Axes, load: ArrayLike, layer_names: Sequence[str] | None = Non
     return _load_map(ax, shares, layer_names)
 
 
+def plot_load_history(
+    ax: Axes, loads: ArrayLike, top: float | None = None, first_step: int = 1
+) -> None:
+    """Draw how the load of each expert changes from step to step; white where it got nothing.
+
+    Args:
+        ax: where to draw.
+        loads: shares of the assignments of one layer, [n_steps, E]; each step sums to 1.
+        top: the load that gets the last colour, as do larger ones; None: the largest there is.
+            Give it to compare two figures.
+        first_step: the training step of the first row of loads.
+
+    Raises:
+        InputError: when loads has another number of axes, or a step does not sum to 1.
+    """
+    shares = np.asarray(loads, float)
+    if shares.ndim != 2 or 0 in shares.shape:
+        raise InputError(f"loads must be [n_steps, E], got shape {shares.shape}")
+    furthest = shares.sum(-1)[np.abs(shares.sum(-1) - 1).argmax()]
+    if not abs(furthest - 1) < 1e-3:
+        raise InputError(f"loads must sum to 1 in each step, got {furthest:g}")
+    n_steps, n_experts = shares.shape
+    last = top or float(max(shares.max(), 2 / n_experts))
+    image = ax.imshow(
+        np.ma.masked_equal(shares.T, 0), cmap="cividis", vmin=0, vmax=last, aspect="auto",
+        interpolation="nearest",
+        extent=(first_step - 0.5, first_step + n_steps - 0.5, n_experts - 0.5, -0.5),
+    )  # fmt: skip
+    _expert_ticks(ax.yaxis, n_experts)
+    ax.set_xlabel("training step")
+    ax.set_ylabel("expert")
+    ax.tick_params(length=0)
+    more = "max" if shares.max() > last else "neither"
+    percent = FuncFormatter(lambda share, _: f"{100 * share:.3g}%")
+    bar = ax.figure.colorbar(image, ax=ax, format=percent, pad=0.02, extend=more)
+    bar.set_label(f"load (white: none; dashed: even, 1/{n_experts})")
+    bar.ax.axhline(1 / n_experts, linestyle=(0, (2, 1.2)), color="white", linewidth=2)
+
+
 def plot_stacked(ax: Axes, rows: Mapping[str, Mapping[str, SupportsFloat]], unit: str) -> None:
     """Draw where an amount sits: one horizontal bar per row, made of its parts.
 

@@ -34,6 +34,8 @@ class Outcome:
             was chosen for; they sum to 1 over experts.
         n_dropped: assignments dropped in the whole training; n_assignments: of so many.
         bits_per_byte: of the validation text, by domain and for "all"; empty without batches.
+        judged_load: of each MoE layer over the whole validation text, routed as in evaluation
+            (no noise); empty without batches.
     """
 
     model: Transformer
@@ -42,6 +44,7 @@ class Outcome:
     n_dropped: int
     n_assignments: int
     bits_per_byte: dict[str, float]
+    judged_load: Float[Tensor, "_ _"]  # layers, E
 
 
 @dataclass
@@ -54,7 +57,7 @@ class _Watched:
     def see(self, routings: tuple[Routing, ...]) -> None:
         if not routings:
             return
-        counts = torch.stack([routing.tokens_per_expert for routing in routings]).double()
+        counts = _counts(routings)
         self.loads.append(counts / counts.sum(-1, keepdim=True))
         self.n_dropped += sum(routing.n_dropped for routing in routings)
         self.n_assignments += sum(routing.expert_ids.numel() for routing in routings)
@@ -108,5 +111,19 @@ def _watch(trial: Trial, seed: int) -> _Watched:
 
 def _outcome(one: _Watched, corpus: Corpus, batches: Sequence[Batch]) -> Outcome:
     loads = torch.stack(one.loads) if one.loads else torch.empty(0, 0, 0, dtype=torch.float64)
-    bits = bits_per_byte(one.run.model, batches, corpus.domains) if batches else {}
-    return Outcome(one.run.model, one.run.history, loads, one.n_dropped, one.n_assignments, bits)
+    model, dropped = one.run.model, (one.n_dropped, one.n_assignments)
+    bits = bits_per_byte(model, batches, corpus.domains) if batches else {}
+    return Outcome(model, one.run.history, loads, *dropped, bits, _judged_load(model, batches))
+
+
+@torch.no_grad()
+def _judged_load(model: Transformer, batches: Sequence[Batch]) -> Tensor:
+    counts = [_counts(routings) for batch in batches if (routings := model(batch.inputs)[1])]
+    if not counts:
+        return torch.empty(0, 0, dtype=torch.float64)
+    total = torch.stack(counts).sum(0)
+    return total / total.sum(-1, keepdim=True)
+
+
+def _counts(routings: tuple[Routing, ...]) -> Float[Tensor, "layers E"]:
+    return torch.stack([routing.tokens_per_expert for routing in routings]).double()
