@@ -133,8 +133,9 @@ def test_noise_and_selection_bias_add_up() -> None:
     both = config(top_k=1, use_expert_bias=True, normalize_weights=False)
     noise = torch.tensor([[0.0, 1.0, 0.0]]).double()  # scores (2, e, 1) / (3 + e)
     assert route(LOGS, both, noise=noise).expert_ids.tolist() == [[1]]
-    bias = torch.tensor([0.0, -0.2, 0.0]).double()
-    assert route(LOGS, both, bias, noise).expert_ids.tolist() == [[0]]
+    for lowered, chosen in ((-0.05, 1), (-0.2, 0)):
+        bias = torch.tensor([0.0, lowered, 0.0]).double()
+        assert route(LOGS, both, bias, noise).expert_ids.tolist() == [[chosen]]
 
 
 def test_a_router_is_noisy_with_a_generator_and_only_if_its_config_says_so() -> None:
