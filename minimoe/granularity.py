@@ -25,7 +25,7 @@ from minimoe.training.loop import Run, bits_per_byte, start, train
 
 RECORD = Path(__file__).with_name("granularity.json")
 PARTS = (1, 2, 4, 8)
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = (0, 1, 2, 3)
 JUDGED_STEPS = (100, 200, 400, 600)
 JUDGED_BYTES = 2**15
 
@@ -206,6 +206,20 @@ def name_of(parts: int, n_shared: int) -> str:
     return f"{parts} part{'s' * (parts > 1)}, {n_shared} shared"
 
 
+def grid(coarse: ModelConfig) -> dict[str, ModelConfig]:
+    """The model at each granularity of PARTS, without shared experts and with one.
+
+    Returns:
+        Eight configurations, from "1 part, 0 shared" to "8 parts, 1 shared".
+    """
+    assert coarse.moe is not None
+    return {
+        name_of(parts, n_shared): replace(coarse, moe=finer(coarse.moe, parts, n_shared))
+        for parts in PARTS
+        for n_shared in (0, 1)
+    }
+
+
 def trials() -> dict[str, ModelConfig]:
     """What was trained for the record: a dense model, and each granularity with and without shared.
 
@@ -215,13 +229,8 @@ def trials() -> dict[str, ModelConfig]:
     layer = MoEConfig(
         d_model=64, d_expert=128, n_routed_experts=8, top_k=2, normalize_weights=False
     )
-    dense = ModelConfig(n_layers=2, attention=attention, d_ff=2 * 128, max_length=64)
-    sparse = {
-        name_of(parts, n_shared): replace(dense, d_ff=None, moe=finer(layer, parts, n_shared))
-        for parts in PARTS
-        for n_shared in (0, 1)
-    }
-    return {"dense": dense, **sparse}
+    sparse = ModelConfig(n_layers=2, attention=attention, moe=layer, max_length=64)
+    return {"dense": replace(sparse, moe=None, d_ff=2 * 128), **grid(sparse)}
 
 
 TRAINING = TrainConfig(steps=JUDGED_STEPS[-1], batch_size=8, length=64)
@@ -310,11 +319,21 @@ def rows_of(text: str) -> list[Row]:
     ]
 
 
-def at_the_end(rows: Iterable[Row], trial: str) -> dict[int, float]:
-    """Bits per byte of a trial after its last step, by seed."""
-    return {
-        row.seed: row.bits_per_byte[max(row.bits_per_byte)] for row in rows if row.trial == trial
-    }
+def by_trial(rows: Iterable[Row], measured: str = "bits_per_byte") -> dict[str, list[float]]:
+    """What was measured of each trial at the end of training, in the order of the seeds.
+
+    Args:
+        rows: such as `record()`.
+        measured: a field of a row; trials for which it is None are left out.
+    """
+    found: dict[str, list[float]] = {}
+    for row in sorted(rows, key=lambda row: row.seed):
+        value = getattr(row, measured)
+        if isinstance(value, dict):
+            value = value[max(value)]
+        if value is not None:
+            found.setdefault(row.trial, []).append(value)
+    return found
 
 
 @dataclass(frozen=True)
@@ -322,15 +341,15 @@ class Paired:
     """Differences between two trials, seed by seed: same seed, same text in the same order.
 
     Attributes:
-        mean: of the differences, one minus other.
+        differences: one minus other, for each seed.
+        mean: of the differences.
         low, high: its 95 % confidence interval, by Student's t.
-        signs: how many differences are below and above 0.
     """
 
+    differences: tuple[float, ...]
     mean: float
     low: float
     high: float
-    signs: tuple[int, int]
 
     @property
     def settled(self) -> bool:
@@ -358,8 +377,29 @@ def paired(one: Sequence[float], other: Sequence[float]) -> Paired:
     differences = torch.tensor(one, dtype=torch.float64) - torch.tensor(other, dtype=torch.float64)
     n, mean = len(differences), float(differences.mean())
     half = _T[n - 2] * float(differences.std()) / math.sqrt(n)
-    signs = int((differences < 0).sum()), int((differences > 0).sum())
-    return Paired(mean, mean - half, mean + half, signs)
+    return Paired(tuple(differences.tolist()), mean, mean - half, mean + half)
+
+
+def comparisons(measured: Mapping[str, Sequence[float]]) -> dict[str, Paired]:
+    """What finer experts change, and what a shared one changes, by label.
+
+    Args:
+        measured: a number for each trial of a grid and each seed.
+
+    Returns:
+        Seven: each finer trial minus the coarse one, none with a shared expert; then for each
+        granularity the trial with a shared expert minus the one without.
+    """
+
+    def minus(one: tuple[int, int], other: tuple[int, int]) -> Paired:
+        return paired(measured[name_of(*one)], measured[name_of(*other)])
+
+    finer_ones = {f"{parts} parts − 1 part": minus((parts, 0), (1, 0)) for parts in PARTS[1:]}
+    shared_ones = {
+        f"1 shared − 0, {name_of(parts, 0).partition(',')[0]}": minus((parts, 1), (parts, 0))
+        for parts in PARTS
+    }
+    return finer_ones | shared_ones
 
 
 def main(path: Path) -> None:

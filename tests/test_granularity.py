@@ -20,8 +20,9 @@ from minimoe.granularity import (
     SEEDS,
     TRAINING,
     Row,
-    at_the_end,
+    by_trial,
     combinations,
+    comparisons,
     expert_overlap,
     finer,
     layer_inputs,
@@ -182,16 +183,23 @@ def test_layer_inputs_are_what_the_layers_decided_on() -> None:
 def test_a_paired_comparison_has_student_s_interval() -> None:
     found = paired([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
     assert (round(found.mean, 3), round(found.low, 3), round(found.high, 3)) == (2, -0.484, 4.484)
-    assert found.signs == (0, 3) and not found.settled
+    assert found.differences == (1, 2, 3) and not found.settled
     assert (
         paired([1.0, 1.1, 0.9], [2.0, 2.0, 2.0]).settled
         and paired([1.0, 1.1, 0.9], [2.0, 2.0, 2.0]).mean < 0
     )
-    assert paired([0.0, 1.0], [1.0, 0.0]).signs == (1, 1)
     with pytest.raises(InputError, match="got 1 and 1"):
         paired([1.0], [1.0])
     with pytest.raises(InputError, match="got 2 and 3"):
         paired([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_the_comparisons_are_finer_minus_coarse_and_shared_minus_none() -> None:
+    bits = {name_of(p, s): [p + 0.1 * s, p + 0.3 * s] for p in PARTS for s in (0, 1)}
+    found = comparisons(bits)
+    assert list(found)[:4] == [*(f"{p} parts − 1 part" for p in (2, 4, 8)), "1 shared − 0, 1 part"]
+    means = [round(comparison.mean, 9) for comparison in found.values()]
+    assert means == [1, 3, 7, 0.2, 0.2, 0.2, 0.2]
 
 
 # --- the record ---------------------------------------------------------------------------------
@@ -249,7 +257,9 @@ def test_rows_come_back_from_the_file_that_is_written(
     monkeypatch.setattr(granularity, "train_one", lambda *_: made)
     granularity.main(tmp_path / "rows.json")
     assert rows_of((tmp_path / "rows.json").read_text(encoding="utf-8")) == [made]
-    assert at_the_end([made, replace(made, trial="other")], "dense") == {7: 3.0}
+    other = replace(made, seed=6, bits_per_byte={200: 2.0}, overlap=0.5)
+    assert by_trial([made, other]) == {"dense": [2.0, 3.0]}
+    assert by_trial([made, other], "overlap") == {"dense": [0.5]}
     assert "7 dense" in capsys.readouterr().out
 
 
