@@ -408,7 +408,10 @@ def main(path: Path) -> None:
     for seed in SEEDS:
         for trial, config in trials().items():
             rows.append(asdict(train_one(trial, config, seed, text)))
-            found = {"text_sha256": text_digest(text.train), "torch": torch.__version__}
+            found: dict[str, Any] = {
+                "text_sha256": text_digest(text.train),
+                "torch": torch.__version__,
+            }
             found |= {"training": asdict(TRAINING), "rows": rows}
             write_file(path, json.dumps(found, indent=1) + "\n")
             print(seed, trial, rows[-1]["bits_per_byte"], flush=True)
