@@ -115,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
     made = command(generate, "write text with a trained model", '--prompt "The "')
     made.add_argument("--model", default=MODEL, metavar="NAME", help=f"{MODEL_HELP} ({MODEL})")
     made.add_argument("--prompt", default="\n", help="what comes before")
-    made.add_argument("--tokens", type=int, default=300, help="bytes to write (300)")
+    made.add_argument("--tokens", type=int, default=200, help="bytes to write (200)")
     made.add_argument("--temperature", type=float, default=0.8, help="0 = most likely (0.8)")
     made.add_argument("--top-k", type=int, help="sample from the k most likely bytes")
     made.add_argument("--top-p", type=float, help="sample from the likeliest share p")

@@ -322,6 +322,8 @@ def test_logarithmic_bars_name_the_step_between_their_grid_lines(
         (draw.plot_parts_of_peak, ({"a": -0.5}, "x"), "at least 0, got -0.5"),
         (draw.plot_ratios, ({"a": {"b": (0, 1, 2)}}, "x"), "a: ratios .* above 0, got 0"),
         (draw.plot_medians, ({"a": ([1, 2], [1, 2])}, "x", "y"), r"\[n_rounds, 2\].* \(2,\)"),
+        (draw.plot_differences, ({"a": ([], (0, 1))}, "x"), r"a: .* \(0,\) and \(0, 1\)"),
+        (draw.plot_differences, ({"a": ([1], (2, 1))}, "x"), r"a: .* \(1,\) and \(2, 1\)"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_with_both_numbers(
@@ -338,3 +340,15 @@ def test_values_at_the_ends_of_curves_read_on_white() -> None:
 def test_a_tick_reads_like_the_number_it_marks() -> None:
     said = [draw._tick(value) for value in (0.2, 16.0, 1024.0, 16384.0, 1e5, 2.5e6)]
     assert said == ["0.2", "16", "1,024", "16,384", "100 k", "2.5 M"]
+
+
+def test_differences_are_dots_a_mean_and_an_interval_beside_zero(ax: Axes) -> None:
+    differences = {"clear": ([-0.2, -0.4], (-0.5, -0.1)), "open": ([0.1, -0.2], (-0.3, 0.2))}
+    assert draw.plot_differences(ax, differences, "bits per byte") is None
+    band, dots, mean, other_band, other_dots, _, zero = ax.lines
+    assert list(band.get_xdata()) == [-0.5, -0.1] and list(dots.get_xdata()) == [-0.2, -0.4]
+    assert mean.get_xdata()[0] == pytest.approx(-0.3) and list(zero.get_xdata()) == [0, 0]
+    assert list(other_dots.get_ydata()) == [1, 1] and ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert band.get_color() == dots.get_color() != other_band.get_color()
+    assert texts(ax) == ["-0.300", "-0.050?"]  # what is not settled is not only another colour
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["clear", "open"]

@@ -516,6 +516,48 @@ def plot_medians(
     plot_curves(ax, lines, xlabel, ylabel, log_x)
 
 
+def plot_differences(
+    ax: Axes,
+    differences: Mapping[str, tuple[ArrayLike, tuple[SupportsFloat, SupportsFloat]]],
+    xlabel: str,
+) -> None:
+    """Draw differences between two trials seed by seed, with an interval of their mean, beside 0.
+
+    Args:
+        ax: where to draw.
+        differences: label to (one number for each seed, (low, high) of the interval); the first is
+            drawn on top.
+        xlabel: what was subtracted from what, with its unit.
+
+    Raises:
+        InputError: when a label has no differences, or an interval ends before it begins.
+    """
+    for row, (label, (values, interval)) in enumerate(differences.items()):
+        seeds, (low, high) = np.asarray(values, float), map(float, interval)
+        if seeds.ndim != 1 or not seeds.size or low > high:
+            raise InputError(
+                f"{label}: differences must be [n_seeds] with an interval (low, high), got "
+                f"{seeds.shape} and ({low:g}, {high:g})"
+            )
+        settled = not low <= 0 <= high
+        color = _LINES[0] if settled else _LINES[1]
+        ax.plot([low, high], [row, row], color=color, linewidth=5, alpha=0.35)
+        ax.plot(seeds, np.full(seeds.size, row), linestyle="", marker="o", color=color,
+                markersize=5, markerfacecolor="white")  # fmt: skip
+        ax.plot([seeds.mean()], [row], linestyle="", marker="|", color=color, markersize=17,
+                markeredgewidth=2.5)  # fmt: skip
+        says = f" {seeds.mean():+.3f}" + ("" if settled else "?")
+        ax.annotate(
+            says, (1, row), xycoords=("axes fraction", "data"), va="center", color=_readable(color)
+        )
+    ax.axvline(0, color="#1b1f24", linewidth=1)
+    ax.set_yticks(range(len(differences)), list(differences))
+    ax.set_ylim(len(differences) - 0.45, -0.55)
+    ax.set_xlabel(xlabel)
+    ax.grid(axis="x")
+    ax.tick_params(axis="y", length=0)
+
+
 def speed_picture(
     ratios: Mapping[str, Mapping[str, Sequence[SupportsFloat]]],
     growth: Mapping[str, tuple[ArrayLike, ArrayLike]],

@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,7 @@ def release(name: str, folder: Path, text: Text, to: Path = HERE) -> None:
         },
         "tokens": last.tokens,
         "hours": round(last.seconds / 3600, 2),
+        "hours_undisturbed": round(_undisturbed_seconds(run) / 3600, 2),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} cores, "
         f"torch {torch.__version__}",
         "curve": curve,
@@ -256,6 +258,16 @@ def release(name: str, folder: Path, text: Text, to: Path = HERE) -> None:
     }
     write_file(to / f"{name}.safetensors", save({**weights, **tensors}))
     write_file(to / f"{name}.json", json.dumps(card, indent=1))
+
+
+def _undisturbed_seconds(run: Run) -> float:
+    """What the training takes on a machine that does nothing else: its quickest decile of steps.
+
+    Other programs on the same cores make steps slower, never quicker.
+    """
+    clock = [0.0, *(record.seconds for record in run.history)]
+    steps = sorted(after - before for before, after in pairwise(clock))
+    return steps[len(steps) // 10] * len(steps)
 
 
 def _stored(key: str, tensor: Tensor) -> Tensor:
