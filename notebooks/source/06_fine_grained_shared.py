@@ -387,8 +387,8 @@ print(f"between the retrained: {1.811 - 1.806:.3f}; by disabling: {2.414 - 1.808
 # - To disable a part of a trained model shows that this model uses it, not that a model needs it.
 #   Only training without it shows that.
 #
-# **Verdict on the claim.** `training-tricks`: *planned*, since notebooks 12 and 13 are still to
-# come. On this trick: the arithmetic (equal size, more sets) is exact. That it makes a model
+# **Verdict on the claim.** `training-tricks`: *shown here, with a condition*, for another trick
+# (notebook 05). On this one: the arithmetic (equal size, more sets) is exact. That it makes a model
 # better is *true elsewhere, not shown at this size* on real text, and shown for finer experts on the
 # made-up languages only; for the shared expert we found less overlap, and no gain.
 #
