@@ -198,7 +198,9 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit_and_another_does_not() -> 
 def test_the_history_counts_steps_tokens_and_time() -> None:
     seen = []
     run = train(
-        start(model_config(), training(steps=4)), noise(), after_step=lambda r, _: seen.append(r.step)
+        start(model_config(), training(steps=4)),
+        noise(),
+        after_step=lambda r, _: seen.append(r.step),
     )
     assert [r.step for r in run.history] == seen == [1, 2, 3, 4]
     assert [r.tokens for r in run.history] == [48, 96, 144, 192]
