@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minimoe.config import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data import mixture_text, template_language
-from minimoe.measure.routes import expert_load, max_violation, trace
+from minimoe.measure.routes import trace
 from minimoe.measure.specialisation import (
     Specialisation,
     mutual_information,
@@ -173,3 +173,37 @@ def test_what_cannot_be_shuffled_is_refused_with_both_numbers() -> None:
         specialisation(ids, labels, torch.tensor([0, 1, 1, 0]))
     with pytest.raises(InputError, match=r"at least 1, got 0 and 200$"):
         specialisation(ids, labels, torch.tensor([0, 0, 1, 1]), n_shuffles=0)
+
+
+def test_a_specialisation_that_was_planted_is_recovered_with_balancing_on() -> None:
+    """Four languages of their own 16 words each, any word may follow: all there is to know of a
+    token is its language. Strong weight decay forgets what else the embeddings began with."""
+    words = [[list(range(16))]]
+    languages = [template_language(words, n_symbols=16, first_token=16 * i) for i in range(4)]
+    text = mixture_text(
+        languages, segment_length=32, n_train_segments=2000, n_validation_segments=64, seed=0
+    )
+    model = ModelConfig(
+        n_layers=1,
+        attention=AttentionConfig(d_model=16, n_heads=2, n_kv_heads=2, d_head=8),
+        moe=MoEConfig(
+            d_model=16, d_expert=32, n_routed_experts=8, top_k=1, normalize_weights=False
+        ),
+    )
+    training = TrainConfig(
+        steps=150,
+        batch_size=16,
+        length=32,
+        learning_rate=0.03,
+        balance_weight=0.02,
+        weight_decay=3.0,
+        seed=0,
+    )
+    trained = train(start(model, training, seed=0), text.train).model
+    tokens = text.validation.tokens.long().view(64, 32)
+    source, groups = text.validation.domain_ids.long(), torch.arange(64).repeat_interleave(32)
+    (ids,) = trace(trained, tokens).expert_ids
+    got = specialisation(ids, source, groups)
+    assert got.nmi >= 0.8 and got.is_outside
+    load = torch.bincount(ids.flatten(), minlength=8) / ids.numel()
+    assert float(load.max()) < 0.4 and int((load > 0.03).sum()) >= 6
