@@ -74,7 +74,7 @@ def plot_shares(
     image = ax.imshow(values, cmap="cividis", aspect="auto", interpolation="nearest")
     for (row, column), value in np.ndenumerate(values):
         ax.text(
-            column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=8,
+            column, row, f"{value:z.{digits}f}", ha="center", va="center", fontsize=8,
             color=_ink(image, value),
         )  # fmt: skip
     ax.set_xticks(range(values.shape[1]))

@@ -53,15 +53,14 @@ print(f"{W} windows, {len(tokens)} bytes:", dict(zip(held_out.domains, domain.bi
 
 
 # %%
-def chosen(trace, windows=W):
+def chosen(trace):
     """The chosen experts of each layer, without the first byte of each window."""
-    return [ids.view(windows, -1, 2)[:, 1:].flatten(0, 1) for ids in trace.expert_ids]
+    return [ids.view(W, -1, 2)[:, 1:].flatten(0, 1) for ids in trace.expert_ids]
 
 
 ids = chosen(trace)
 assert trace.kept.all() and trace.margin.min() > 1e-9  # no choice hangs on rounding
-share = (trace.margin < 0.01).double().mean()
-print(f"close calls, a margin below 0.01: {100 * share:.0f} % of the choices")
+print(f"margin below 0.01: {100 * (trace.margin < 0.01).double().mean():.0f} % of the choices")
 
 # %% [markdown]
 # ## A number needs a control
@@ -108,6 +107,10 @@ plot_specialisation(ax, found)
 # grey bars for the largest of 99 shuffles. The circles (byte) stand far above the rest in the first
 # layer and come down with depth. The squares (byte before) and triangles (domain) are lower, and
 # the domain rises with depth. The diamonds (position) stand at the top of their grey bar: chance.
+#
+# So byte and domain are both to be compared with their own grey bars. The printed table gives them,
+# and then, of the first layer, the three experts whose five most frequent bytes make up the largest
+# share of all they take.
 
 # %%
 rows = [
@@ -128,12 +131,6 @@ print(
     "position outside its control in", sum(s.is_outside for s in found["position"]), "layers of 4"
 )
 
-# %% [markdown]
-# So byte and domain are both outside their controls, but the byte tells at least twice as much
-# in every layer. And a Chinese byte is not an English byte: part of what the domain tells is the
-# byte again. What does an expert of the first layer read? Here are the three whose five
-# most frequent bytes make up the largest share of all they take.
-
 
 # %%
 def diet(expert, layer=0):
@@ -150,11 +147,14 @@ for share, text in sorted((diet(e) for e in used), reverse=True)[:3]:
 assert max(diet(e)[0] for e in used) > 0.5
 
 # %% [markdown]
+# Byte and domain are both outside their controls, but the byte tells at least twice as much in every
+# layer. And a Chinese byte is not an English byte: part of what the domain tells is the byte again.
+#
 # More than half of what the narrowest expert takes is five bytes: white space, punctuation, or a
 # few letters (two hexadecimal digits stand for a part of a Chinese character). An expert owns
-# commas rather than questions. Published: Mixtral's authors found no clear pattern by topic, but
-# syntax and runs: at layer 15 neighbouring tokens have the same first choice in 27 to 28 % of
-# cases, where chance gives 12.5 % (arXiv 2401.04088). DeepSeek-V3's report shows more contrast
+# a handful of bytes rather than a question. Published: Mixtral's authors found no clear pattern by
+# topic, but syntax and runs: in a middle layer neighbouring tokens have the same first choice about
+# twice as often as chance would have it. DeepSeek-V3's report shows more contrast
 # between domains for a selection bias than for a loss (arXiv 2412.19437).
 #
 # ## A language has its own experts
@@ -165,12 +165,8 @@ assert max(diet(e)[0] for e in used) > 0.5
 # Python, which share their characters, share their experts?
 
 # %%
-use = torch.stack(
-    [
-        ids[-1][domain == d].flatten().bincount(minlength=16) / (2 * (domain == d).sum())
-        for d in range(3)
-    ]
-)
+counts = [ids[-1][domain == d].flatten().bincount(minlength=16) for d in range(3)]
+use = torch.stack([each.double() / each.sum() for each in counts])
 figure, ax = plt.subplots(figsize=(11, 2.6))
 plot_shares(ax, use, held_out.domains, "", "share of assignments")
 
@@ -196,6 +192,9 @@ assert (
 # Is it the language, or only its bytes? Take the windows with both languages and no Python: one
 # user interface, the same subject. Measure the language, then what it adds if the byte is *given*:
 # information within the occurrences of one byte, such as the space, that both languages use.
+#
+# Then one sentence and its translation, and beside them a second English sentence that means
+# something else.
 
 # %%
 sentences = ((domain == 1).view(W, -1).any(1) & (domain != 2).view(W, -1).all(1))[window]
@@ -213,12 +212,6 @@ for name, layers in language.items():
     ]
     print(f"{name}: {', '.join(said)}")
 assert language["language"][-1].is_outside
-
-# %% [markdown]
-# The language is known from the experts far better than by chance. What is left when the byte is
-# given is the part that cannot be read off the characters; whether it is outside its control stands
-# beside each number. Now one sentence and its translation, and beside them a second English
-# sentence that means something else.
 
 # %%
 english = "The file could not be saved because the folder does not exist.\n"
@@ -239,6 +232,9 @@ print("shared with another English sentence:      ", [f"{s:.2f}" for s in same_l
 assert (same_language > same_meaning).all()
 
 # %% [markdown]
+# When the byte is given, what is left of the language is the part that cannot be read off the
+# characters; whether it is outside its control stands beside each number.
+#
 # In every layer a sentence shares more experts with another sentence of its language than with its
 # own translation. This router does not go by meaning.
 #
@@ -262,13 +258,12 @@ asked = [question for topic in questions.values() for question in topic.split("|
 answers = [routes.trace(model, encode(question).long()[None]).expert_ids for question in asked]
 number = torch.arange(18).repeat_interleave(torch.tensor([ids.shape[1] for ids in answers]))
 letters, by_layer = encode("".join(asked)).long(), torch.cat(answers, 1)
+topic = number // 6
 
 # %%
 topics = {
-    "topic": [specialisation(layer, number // 6, number) for layer in by_layer],
-    "topic, byte given": [
-        specialisation(layer, number // 6, number, given=letters) for layer in by_layer
-    ],
+    "topic": [specialisation(r, topic, number) for r in by_layer],
+    "topic, byte given": [specialisation(r, topic, number, given=letters) for r in by_layer],
 }
 figure, ax = plt.subplots(figsize=(8, 3.8))
 plot_specialisation(ax, topics)
@@ -276,18 +271,18 @@ plot_specialisation(ax, topics)
 # %% [markdown]
 # **Look.** Each layer has two points: the topic (circles), and what the topic adds if the byte is
 # known (squares). Grey bars are the most that shuffled topics reached. A point that stands inside
-# its bar says no more than chance would. (The second value is larger only because so few bytes were
+# its bar says no more than chance would. (In the printed pairs the control is the mean of its shuffles. The second value is larger only because so few bytes were
 # read: see how its bar grows with it.)
 
 # %%
 for name, layers in topics.items():
-    outside = sum(s.is_outside for s in layers)
     numbers = ", ".join(f"{s.nmi:.3f} against {s.control:.3f}" for s in layers)
-    print(f"{name}: outside its control in {outside} layers of 4 (NMI against control: {numbers})")
-largest = max(s.excess for s in topics["topic"])
-assert largest < 0.1 < found["byte"][-1].excess
-print(f"the most by which a topic exceeds its control: {largest:.3f}")
-print(f"the least by which the byte does: {min(s.excess for s in found['byte']):.2f}")
+    print(f"{name}: outside in {sum(s.is_outside for s in layers)} layers of 4 ({numbers})")
+gap = {name: [s.excess for s in each] for name, each in (found | topics).items()}
+assert max(gap["topic"]) < 0.1 < min(gap["byte"])
+print(
+    f"above the control: topic {max(gap['topic']):.3f} at most, byte {min(gap['byte']):.2f} at least"
+)
 
 # %% [markdown]
 # Whatever a topic adds here is small beside what the byte tells. The questions are few and short
@@ -296,7 +291,6 @@ print(f"the least by which the byte does: {min(s.excess for s in found['byte']):
 #
 # **What goes wrong without whole questions.** Treat each byte as independent and shuffle bytes: the
 # same numbers, but the control is too easy, because neighbouring bytes belong to one question.
-# And with one question there is nothing to shuffle at all.
 
 # %%
 by_byte = [specialisation(layer, domain, torch.arange(len(domain))) for layer in ids]
@@ -305,9 +299,6 @@ for fair, easy in zip(found["domain"], by_byte):
     print(
         f"domain, NMI {fair.nmi:.3f}: control {fair.control_high:.4f} by windows, {easy.control_high:.4f} by bytes"
     )
-
-# %% tags=["raises-exception"]
-specialisation(by_layer[0], number // 6, torch.zeros_like(number))
 
 # %% [markdown]
 # ## Taking one expert away
@@ -330,14 +321,12 @@ plot_shares(ax, table, held_out.domains, "", "bits per byte more")
 # The brightest cells of the Chinese row are dark in the other rows.
 
 # %%
-worst = table.max(1)
-for name, row, value, expert in zip(held_out.domains, table, *worst):
-    others = [f"{n} {table[d, expert]:+.2f}" for d, n in enumerate(held_out.domains) if n != name]
-    print(
-        f"{name} misses one expert most: {value:+.2f} bits per byte; the same one costs {', '.join(others)}"
-    )
-assert table[1, worst.indices[1]] > 2 * table[0, worst.indices[1]].abs()
-assert (worst.values > 0).all()
+worst, who = table.max(1)
+for name, value, expert in zip(held_out.domains, worst, who):
+    each = ", ".join(f"{n} {v:+z.2f}" for n, v in zip(held_out.domains, table[:, expert]))
+    print(f"without the expert that {name} misses most, bits per byte: {each}")
+    assert value > 0
+assert table[1, who[1]] > 2 * table[0, who[1]].abs()
 
 # %% [markdown]
 # An expert can be one language's own, in the strict sense that another language hardly misses it.
@@ -354,7 +343,6 @@ assert (worst.values > 0).all()
 history = routing_history("text_moe_loss")
 steps, final = sorted(history), history[max(history)]
 settled = torch.stack([routes.saturation(history[step], final) for step in steps])
-chance = routes.chance_saturation(history[steps[0]], final, 16)
 curves = {f"layer {k + 1}": (steps, settled[:, k]) for k in range(4)}
 figure, ax = plt.subplots(figsize=(8, 4))
 plot_curves(ax, curves, "step (logarithmic)", "share of final choices", log_x=True)
@@ -365,16 +353,15 @@ plot_curves(ax, curves, "step (logarithmic)", "share of final choices", log_x=Tr
 # the way is done long before the end.
 
 # %%
+chance = routes.chance_saturation(history[steps[0]], final, 16).max()
 tenth = min(steps, key=lambda step: abs(step - steps[-1] / 10))
 early = settled[steps.index(tenth)]
-print(
-    f"chance {chance.max():.2f} at most; near a tenth of the training {early.min():.2f} to {early.max():.2f}"
-)
+print(f"chance {chance:.2f} at most; a tenth of the way {early.min():.2f} to {early.max():.2f}")
 assert (early > 2 * chance).all() and (settled[-1] == 1).all() and settled[0].argmax() == 0
 
 # %% [markdown]
-# OLMoE's authors report about 60 % of the final choices after 1 % of the training (arXiv
-# 2409.02060), with 64 experts, 8 chosen, and trillions of tokens. And does the way of balancing
+# OLMoE's authors report more than half of the final choices after a hundredth of the training, at a
+# very different size (numbers under Source). And does the way of balancing
 # matter? The same recipe three times: without balancing, with a loss, with a selection bias.
 
 # %%
@@ -461,7 +448,8 @@ assert all(bits[name] < 8 for name in held_out.domains)
 #
 # </details>
 #
-# **Source.** Mixtral, arXiv 2401.04088, section 5; OLMoE, arXiv 2409.02060 (saturation,
-# co-activation); DeepSeek-V3, arXiv 2412.19437, section 4.5.3; MaxVio: arXiv 2408.15664.
+# **Source.** Mixtral, arXiv 2401.04088, section 5 (same first choice at layer 15: 27 to 28 %, chance
+# 12.5 %); OLMoE, arXiv 2409.02060 (saturation: about 60 % of
+# the final top-8 choices of 64 experts after 1 % of pre-training; co-activation); DeepSeek-V3, arXiv 2412.19437, section 4.5.3; MaxVio: arXiv 2408.15664.
 #
 # **Next.** [11 · What makes a long context affordable?](11_kv_cache.ipynb)
