@@ -1,0 +1,106 @@
+"""Each routing bug fails the probe that is made for it, and the right code passes all of them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from minimoe import AttentionConfig, ModelConfig, MoEConfig
+from minimoe.config import TrainConfig
+from minimoe.data.text import Corpus
+from minimoe.model import routing
+from minimoe.training import bugs, loop, sweep
+from minimoe.training.bugs import LINE_UP, SETTINGS, WRONG, padded, switched_on
+from minimoe.training.probes import PROBES
+
+LAYER = MoEConfig(
+    d_model=16, d_expert=8, n_routed_experts=8, top_k=2, use_expert_bias=True,
+    n_expert_groups=4, n_limited_groups=2,
+)  # fmt: skip
+RIGHT = "H"
+
+
+CAUGHT = {
+    "router_learns": {"constant_weight"},
+    "equal_experts_are_one": {"not_normalized", "capacity", "expert_choice"},
+    "common_bias_changes_nothing": {"bias_in_weights", "zero_mask"},
+    "one_at_perfect_balance": {"missing_k"},
+    "eight_at_collapse": {"double_softmax"},
+    "unchosen_expert_is_pulled": {"chosen_only"},
+    "padding_changes_nothing": {"padding_counted"},
+    "future_is_unseen": {"expert_choice"},
+    "company_changes_nothing": {"capacity", "expert_choice"},
+}
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.__name__)
+def test_a_probe_fails_for_its_bugs_and_for_no_other(probe: Callable[[MoEConfig], bool]) -> None:
+    failing = set()
+    for letter, name in LINE_UP.items():
+        with switched_on(letter, LAYER) as config:
+            if not probe(config):
+                failing.add(name)
+    assert failing == CAUGHT[probe.__name__]
+
+
+def test_the_bias_in_the_weights_shows_without_the_wrong_mask() -> None:
+    with switched_on("C", replace(LAYER, n_expert_groups=1, n_limited_groups=1)) as config:
+        assert not PROBES[2](config)
+
+
+def test_every_bug_is_caught_and_only_one_suspect_has_none() -> None:
+    caught = set().union(*CAUGHT.values())
+    assert caught == set(SETTINGS) | set(WRONG) == set(LINE_UP.values()) - {"right"}
+    assert len(caught) == 10 and LINE_UP[RIGHT] == "right"
+
+
+@pytest.mark.parametrize("letter", LINE_UP)
+def test_a_bug_is_off_again_after_an_error(letter: str) -> None:
+    places = (loop, routing)
+    before = [dict(vars(place)) for place in places]
+    with pytest.raises(KeyError), switched_on(letter, LAYER), padded((2, 1), 2):
+        raise KeyError
+    assert [dict(vars(place)) for place in places] == before
+
+
+def test_each_expert_of_expert_choice_picks_its_best_tokens() -> None:
+    logits = torch.randn(16, 8, dtype=torch.float64)
+    found = bugs.expert_choice(logits, LAYER)
+    assert found.kept.sum(0).tolist() == [16 * 2 // 8] * 8
+    lowest_kept = found.scores.masked_fill(~found.kept, 2.0).amin(0)
+    assert (lowest_kept >= found.scores.masked_fill(found.kept, -1.0).amax(0)).all()
+
+
+def run_padded(letter: str) -> tuple[Any, ...]:
+    """The records of three steps on padded text in which nothing but the padding's bytes differ."""
+    tokens = torch.randint(1, 256, (4000,), generator=torch.Generator().manual_seed(1))
+    corpus = Corpus(tokens.to(torch.uint8), torch.zeros(4000, dtype=torch.uint8), ("noise",))
+    attention = AttentionConfig(d_model=16, n_heads=2, n_kv_heads=2, d_head=8)
+    with switched_on(letter, LAYER) as config, padded((8, 2), 8):
+        model = ModelConfig(n_layers=1, attention=attention, moe=config)
+        trial = sweep.Trial(model, TrainConfig(steps=3, batch_size=2, length=8))
+        (outcome,) = sweep.sweep({letter: trial}, corpus, seeds=(0,))[letter]
+    return outcome, corpus
+
+
+def test_padded_text_is_short_and_only_the_text_counts() -> None:
+    outcome, corpus = run_padded(RIGHT)
+    run = loop.start(outcome.model.config, TrainConfig(steps=3, batch_size=2, length=8), 0)
+    batch = loop.next_batch(run, corpus)
+    mask = torch.arange(8) < torch.tensor([8, 2])[:, None]
+    logits, (found,) = run.model(batch.inputs * mask)
+    text = mask.flatten()
+    first = outcome.history[0]
+    loss = loop.cross_entropy(logits, batch.targets)[mask].mean()
+    assert first.cross_entropy == pytest.approx(loss.item(), rel=1e-5)
+    balance = loop.load_balancing_loss(found, text).item()
+    assert first.load_balancing_loss == pytest.approx(balance, rel=1e-5)
+    assert first.router_z_loss == pytest.approx(loop.router_z_loss(found, text).item(), rel=1e-5)
+
+
+def test_counting_padding_changes_the_balance_loss_of_training_and_not_the_first_loss() -> None:
+    right, wrong = (run_padded(letter)[0].history[0] for letter in (RIGHT, "F"))
+    assert right.cross_entropy == wrong.cross_entropy
+    assert abs(right.load_balancing_loss - wrong.load_balancing_loss) > 1e-3
