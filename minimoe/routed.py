@@ -1,22 +1,16 @@
 """Where does a model send the bytes of a text? What its routers decide, ready to be shown."""
 
-import math
-from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from minimoe.config import InputError
-from minimoe.model.moe import MoE
-from minimoe.model.routing import Routing
+from minimoe.measure.routes import trace
 from minimoe.model.transformer import Transformer
 from minimoe.show.explorer import Sample
 
 
-@torch.no_grad()
 def routed_sample(model: Transformer, text: bytes, title: str, length: int | None = None) -> Sample:
     """Read a text with a model and keep what its routers decided, for a routing view.
 
@@ -35,36 +29,13 @@ def routed_sample(model: Transformer, text: bytes, title: str, length: int | Non
     if not model.moe_layers():
         raise InputError("a dense model routes nothing: its 0 MoE layers leave nothing to show")
     tokens = torch.frombuffer(bytearray(text), dtype=torch.uint8).long()
-    read = [model(tokens[None, start:end])[1] for start, end in windows(text, length)]
-    layers = list(zip(*read, strict=True))
+    read = [trace(model, tokens[None, start:end]) for start, end in windows(text, length)]
 
-    def together(of: Callable[[Routing, MoE], Tensor]) -> np.ndarray:
-        parts = (
-            torch.cat([of(routing, moe) for routing in routings])
-            for routings, moe in zip(layers, model.moe_layers(), strict=True)
-        )
-        return torch.stack(list(parts)).numpy()
+    def together(name: str) -> np.ndarray:
+        return torch.cat([getattr(part, name) for part in read], dim=1).numpy()
 
-    return Sample(
-        title,
-        text,
-        together(lambda routing, _: routing.expert_ids),
-        together(lambda routing, _: routing.weights),
-        together(lambda routing, _: routing.kept),
-        together(lambda routing, moe: margin(routing, moe.router.expert_bias)),
-    )
-
-
-def margin(routing: Routing, expert_bias: Tensor | None = None) -> Float[Tensor, "T"]:
-    """How far the last chosen expert stood above the best one not chosen, in units of the scores.
-
-    The selection bias counts, as it did for the choice; infinite where all experts are chosen.
-    Scores (1/2, 1/3, 1/6) with K=2 have 1/6.
-    """
-    ranked = routing.scores if expert_bias is None else routing.scores + expert_bias
-    chosen = torch.zeros_like(ranked, dtype=torch.bool).scatter(-1, routing.expert_ids, True)
-    last = ranked.masked_fill(~chosen, math.inf).amin(-1)
-    return last - ranked.masked_fill(chosen, -math.inf).amax(-1)
+    shown = ("expert_ids", "weights", "kept", "margin")
+    return Sample(title, text, *(together(name) for name in shown))
 
 
 def windows(text: bytes, length: int | None) -> list[tuple[int, int]]:
