@@ -535,5 +535,4 @@ timing.time_interleaved({"MoE": partial(moe, x)}, rounds=1)
 # README of github.com/allenai/OLMoE. Utilisation from about 46 % to about 35 %: dev/LOG.md of
 # github.com/karpathy/nanochat, 19 February 2026.
 #
-# **Next.** Notebook 05 · What keeps every expert busy? Until it is built, the [map](00_map.ipynb)
-# shows what comes.
+# **Next.** [05 · What keeps every expert busy?](05_load_balance.ipynb)

@@ -479,4 +479,4 @@ assert (gain["balance loss"] < -0.01).all() and (less["balance loss"] > 0.2).all
 # (selection bias, MaxVio, tables 2 to 4); DeepSeek-V3, arXiv 2412.19437 (section 4.5.3: the scope of
 # balancing matters more than its method).
 #
-# **Next.** 06 · Many small experts or a few big ones?
+# **Next.** [06 · Many small experts or a few big ones?](06_fine_grained_shared.ipynb)

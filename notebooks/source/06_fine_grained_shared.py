@@ -443,5 +443,4 @@ print(f"between the retrained: {1.811 - 1.806:.3f}; by disabling: {2.414 - 1.808
 # **Source.** DeepSeekMoE: arXiv 2401.06066, sections 3 and 4.4. OLMoE: arXiv 2409.02060, section
 # 4.1. Qwen3: arXiv 2505.09388, section 2. The study of 2026: arXiv 2605.11689, abstract.
 #
-# **Next.** Notebook 07 · Does an expert own a question, a language, or a comma? The
-# [map](00_map.ipynb) shows what is built.
+# **Next.** [07 · Does an expert own a question, a language, or a comma?](07_specialisation.ipynb)

@@ -450,4 +450,4 @@ assert all(bits[name] < 8 for name in held_out.domains)
 # 12.5 %); OLMoE, arXiv 2409.02060 (saturation: about 60 % of
 # the final top-8 choices of 64 experts after 1 % of pre-training; co-activation); DeepSeek-V3, arXiv 2412.19437, section 4.5.3; MaxVio: arXiv 2408.15664.
 #
-# **Next.** [11 · What makes a long context affordable?](11_kv_cache.ipynb)
+# **Next.** [08 · Which routing bugs still train?](08_routing_bugs.ipynb)
