@@ -9,7 +9,7 @@
 # loss and the bias update by hand, and ask of a published balance: balanced over what?
 #
 # *Claim:* `training-tricks` (clever training and not only scale made it good); here one trick of
-# several, balancing without a loss term. *Needs:* notebook 02. *Runs in* about 30 s.
+# several, balancing without a loss term. *Needs:* notebook 02. *Runs in* about 40 s.
 #
 # Every model below is trained here, in front of you, on real text. They are tiny and read little:
 # what they show is how routers behave, not how good a method is in a large model.

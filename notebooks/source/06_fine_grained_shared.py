@@ -9,7 +9,7 @@
 # see through a common "proof" that a shared expert is needed.
 #
 # *Claims:* `training-tricks` (clever training and not only scale made it good): finer and shared
-# experts are one of the tricks. *Needs:* notebooks 02 and 03. *Runs in* about 45 s.
+# experts are one of the tricks. *Needs:* notebooks 02 and 03. *Runs in* about 40 s.
 
 # %%
 from dataclasses import replace
@@ -271,7 +271,7 @@ from minimoe.training.sweep import Trial, sweep
 attention = AttentionConfig(d_model=32, n_heads=2, n_kv_heads=2, d_head=16)
 narrow = replace(coarse, d_model=32, d_expert=32)
 model = ModelConfig(n_layers=1, attention=attention, moe=narrow, max_length=32)
-steps = TrainConfig(steps=120, batch_size=8, length=32, learning_rate=1e-2, dtype="float64")
+steps = TrainConfig(steps=100, batch_size=8, length=32, learning_rate=1e-2, dtype="float64")
 made = {name: Trial(config, steps) for name, config in granularity.grid(model).items()}
 outcomes = sweep(made, text.train, judged, seeds=(0, 1, 2))
 live = {name: [o.bits_per_byte["all"] for o in each] for name, each in outcomes.items()}
@@ -284,11 +284,12 @@ drawn = {label: (c.differences, (c.low, c.high)) for label, c in seen.items()}
 plot_differences(ax, drawn, "difference in bits per letter, same seed (left: it helps)")
 
 # %% [markdown]
-# **Look.** The same figure on the made-up languages. The three upper rows lie left of 0: finer was
-# better for every seed, by about a tenth of a bit. But two parts bring all of it: eight bring no more
-# that one could tell. The four lower rows, with a shared expert, straddle 0. With seven intervals of
-# 95 % about one in three such figures has, by luck alone, a band clear of 0. So take the nine pairs
-# for the finding, and not a band that barely misses 0, as that of eight parts.
+# **Look.** The same figure on the made-up languages. The rings of the three upper rows all lie left of
+# 0: finer was better for every seed, by a little less than a tenth of a bit. But two parts bring nearly
+# all of it: eight bring no more that one could tell. Of the four lower rows, with a shared expert, three
+# straddle 0 and one lies just to the right of it. With seven intervals of 95 % about one in three
+# such figures has, by luck alone, a band clear of 0. So take the nine pairs for the finding, and
+# not a single band that barely clears 0 or barely misses it.
 
 # %%
 for label, c in seen.items():
@@ -383,7 +384,7 @@ print(f"between the retrained: {1.811 - 1.806:.3f}; by disabling: {2.414 - 1.808
 # - A cut expert is the same function: finer layers contain the coarse one, with the same parameters
 #   and FLOPs but for the router, which grows.
 # - On real text, 600 steps long, neither finer nor shared experts differ by more than the seeds do. On
-#   made-up languages two parts beat one in every seed, more parts no further; sharing changed nothing.
+#   made-up languages two parts beat one in every seed, more parts no further; sharing did not help.
 # - To disable a part of a trained model shows that this model uses it, not that a model needs it.
 #   Only training without it shows that.
 #

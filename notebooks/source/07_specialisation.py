@@ -9,7 +9,7 @@
 #
 # *Claims:* `moe-questions` (different experts handle different questions), `bilingual` (trained on
 # English and Chinese, strong in both), `moe-sparse` (only the parts that a task needs are active)
-# and `open-inspect` (open weights can be inspected). *Needs:* notebook 02. *Runs in* about 30 s.
+# and `open-inspect` (open weights can be inspected). *Needs:* notebook 02. *Runs in* about 20 s.
 #
 # Nothing is trained here. The models come with the package: 4 MoE layers, 16 experts in each, 2 of
 # them chosen for each token, and a token is a byte. They read PyTorch's documentation (English),
