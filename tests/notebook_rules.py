@@ -96,9 +96,11 @@ def no_warning_is_stored(book: Book) -> list[str]:
 
 def nothing_of_this_machine_is_stored(book: Book) -> list[str]:
     stored = [(n, shown(cell) + cell.source) for n, cell in enumerate(book.cells)]
-    return [
+    paths = [
         f"cell {n}: {p}" for n, all_text in stored for p in PATHS_OF_THIS_MACHINE if p in all_text
     ]
+    addresses = [(n, re.search(r" at 0x[0-9a-f]+", all_text)) for n, all_text in stored]
+    return paths + [f"cell {n}: an object{found[0]}" for n, found in addresses if found]
 
 
 def at_most_500_kilobytes(book: Book) -> list[str]:

@@ -78,8 +78,7 @@ def test_inference_mode_reaches_all_cores() -> None:
     with torch.inference_mode():
         inferred, _ = layer(x)
     assert pools_used() == 1
-    learned = layer(x)[0].detach()
-    torch.testing.assert_close(inferred, learned, rtol=1e-12, atol=1e-12 * learned.abs().max())
+    assert torch.equal(inferred, layer(x)[0])
 
 
 def test_an_expert_that_gets_most_tokens_is_computed_by_all_cores_together() -> None:

@@ -220,10 +220,10 @@ def test_a_row_and_a_token_move_the_documented_elements() -> None:
     assert swiglu_elements(64, 32) == 384
     assert swiglu_elements(64, 32, backward=True) == 1_248
     layer = MoEConfig(d_model=64, d_expert=32, n_routed_experts=8, top_k=2)
-    assert moe_elements(layer) == 1_312
+    assert moe_elements(layer) == 1_504
     assert moe_elements(layer, backward=True) == 5_664
     shared = replace(layer, n_shared_experts=3)
-    assert moe_elements(shared) == 1_312 + (2 * 64 + 8 * 96) + 3 * 64
+    assert moe_elements(shared) == 1_504 + (2 * 64 + 8 * 96) + 3 * 64
     assert moe_elements(replace(shared, gate_shared=True)) == moe_elements(shared) + 3 * 64
 
 

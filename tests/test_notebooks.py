@@ -157,6 +157,7 @@ SPOILED: list[tuple[Rule, Spoil, str]] = [
         "cell 4 wrote to stderr",
     ),
     (rules.nothing_of_this_machine_is_stored, put(4, code("1", f"{FOLDER}/x.py")), "cell 4"),
+    (rules.nothing_of_this_machine_is_stored, put(4, code("1", "<Line2D at 0x7f0d>")), "at 0x7f0d"),
     (rules.between_25_and_40_cells, lambda cells: cells.__delitem__(slice(2, 9)), "24 cells"),
     (rules.code_cells_are_short, put(6, code("x = 1\n" * 16)), "cell 6 has 16 lines"),
     (

@@ -152,12 +152,13 @@ def moe_elements(config: MoEConfig, *, backward: bool = False) -> int:
     """Activations that a dropless MoE layer reads and writes for one token, experts on cores.
 
     The router takes D + 4E. Each of the K rows is copied (2D), goes through its expert
-    (`swiglu_elements`) and is read once more for the sum (D), which writes D. Backward likewise,
-    by hand in `minimoe.model.cores`: 15D + 31F a row. Shared experts add their SwiGLU, a sum of 3D,
+    (`swiglu_elements`, and 3F more, since silu is taken as sigmoid times gate) and is read once
+    more for the sum (D), which writes D. Backward likewise, by hand in `minimoe.model.cores`:
+    15D + 28F a row. Shared experts add their SwiGLU, a sum of 3D,
     and 3D for their gate. What is of the size of K, the choice and the order, is left out.
 
     Returns:
-        Elements. D=64, F=32, E=8 and K=2: 64 + 32 + 2 * (5 * 64 + 8 * 32) + 64 = 1,312; with
+        Elements. D=64, F=32, E=8 and K=2: 64 + 32 + 2 * (5 * 64 + 11 * 32) + 64 = 1,504; with
         backward 5,664.
     """
     d_model, width = config.d_model, config.shared_width
@@ -166,7 +167,7 @@ def moe_elements(config: MoEConfig, *, backward: bool = False) -> int:
         router, row, summed = 3 * d_model + 12 * n_experts, 20 * d_model + 39 * d_expert, 5
         sums = d_model * (6 + 14 * config.gate_shared)
     else:
-        router, row, summed = d_model + 4 * n_experts, 5 * d_model + 8 * d_expert, 1
+        router, row, summed = d_model + 4 * n_experts, 5 * d_model + 11 * d_expert, 1
         sums = d_model * (3 + 3 * config.gate_shared)
     routed = router + config.top_k * row + summed * d_model
     if not width:

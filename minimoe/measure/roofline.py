@@ -147,11 +147,11 @@ def layer_work(
         n_cores: that start the experts' operations at the same time.
 
     Returns:
-        24 operations and 5 an expert, shared by the cores; with backward 43 and 22. Shared experts
-        add 5 and 14, their gate 3 and 10. One token alone, without backward, has 10 + 2 * K. On two
+        24 operations and 6 an expert, shared by the cores; with backward 43 and 22. Shared experts
+        add 5 and 14, their gate 3 and 10. One token alone, without backward, has 11 + 2 * K. On two
         cores and 4 bytes, Mixtral's layer (D=4096, F=14336, E=8, K=2) does 704,708,608 FLOPs for
-        one token in 14 operations and reads 1,409,417,216 bytes of weights: half a FLOP a byte, as
-        every decoder of one token; for two tokens there are 44 operations.
+        one token in 15 operations and reads 1,409,417,216 bytes of weights: half a FLOP a byte, as
+        every decoder of one token; for two tokens there are 48 operations.
 
     Raises:
         InputError: a number is below 1.
@@ -170,8 +170,8 @@ def layer_work(
         n_operations += 14 * has_shared + 10 * config.gate_shared
     else:
         passes, weights = 1, used_by_all + reached * expert
-        several = 24 + -(-5 * n_experts // n_cores)
-        n_operations = 10 + 2 * config.top_k if n_tokens == 1 else several
+        several = 24 + -(-6 * n_experts // n_cores)
+        n_operations = 11 + 2 * config.top_k if n_tokens == 1 else several
         n_operations += 5 * has_shared + 3 * config.gate_shared
     return Work(
         flops=passes * 2 * n_tokens * multiplied,

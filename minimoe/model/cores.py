@@ -123,9 +123,10 @@ def _forward(
         h = hidden[start:end]
         torch.mm(x.index_select(0, token[start:end]), gate_up[expert].t(), out=h)
         gate, up = h[:, :d_expert], h[:, d_expert:]
+        # silu; its sigmoid is kept, so that backward needs no other exponential, if there is one
         if sigma is None:
-            inner = torch.nn.functional.silu(gate)
-        else:  # kept, so that backward has silu and its slope without another exponential
+            inner = torch.sigmoid(gate).mul_(gate)
+        else:
             inner = torch.sigmoid(gate, out=sigma[start:end]) * gate
         torch.mm(inner.mul_(up), down[expert].t(), out=out[start:end])
 
@@ -189,7 +190,7 @@ def one_token_on_experts(
         for i, expert in enumerate(experts):
             torch.mv(gate_up[expert], token, out=hidden[i])
         gate, up = hidden.chunk(2, 1)
-        inner = torch.nn.functional.silu(gate).mul_(up)
+        inner = torch.sigmoid(gate).mul_(gate).mul_(up)  # silu(gate) * up, as for many tokens
         y = torch.mv(down[experts[0]], inner[0]).mul_(weights[0])
         for i, expert in enumerate(experts[1:], start=1):
             y.addmv_(down[expert], inner[i], alpha=weights[i])

@@ -213,7 +213,7 @@ pulls = {letter: pull(letter) for letter in "HADFI"}
 figure, ax = plt.subplots(figsize=(7.5, 4))
 places = {letter: (range(8), p.round(decimals=4) + 0.0) for letter, p in pulls.items()}
 plot_curves(ax, places, "expert", "pull on its logit")
-ax.axhline(0, color="#8c959f", linewidth=1)
+zero = ax.axhline(0, color="#8c959f", linewidth=1)
 
 # %% [markdown]
 # **Look.** Above the grey line an expert is pulled up, below it is pushed down. `H` pushes expert 0
