@@ -32,6 +32,7 @@ from minimoe.training.balance import load_balancing_loss, update_expert_bias_
 from minimoe.training.sweep import Trial, sweep
 
 style()
+torch.set_num_threads(1)  # for small models a second thread costs more than it saves
 
 # %% [markdown]
 # ## One setting, five remedies, three seeds

@@ -28,6 +28,7 @@ from minimoe.show.tables import text_table
 from minimoe.zoo.published import hub_shapes, published_model, published_models
 
 style()
+torch.set_num_threads(1)  # for small models a second thread costs more than it saves
 
 # %% [markdown]
 # ## An expert can be cut without changing what it computes

@@ -30,6 +30,7 @@ from minimoe.trained import load_trained, routing_history
 from minimoe.training.loop import bits_per_byte
 
 style()
+torch.set_num_threads(1)  # for small models a second thread costs more than it saves
 
 # %% [markdown]
 # ## A trace holds every choice

@@ -30,6 +30,7 @@ from minimoe.training.bugs import LINE_UP, padded, switched_on
 from minimoe.training.sweep import Outcome, Trial, sweep
 
 style()
+torch.set_num_threads(1)  # for small models a second thread costs more than it saves
 
 # %% [markdown]
 # ## Eleven suspects, and every loss falls
