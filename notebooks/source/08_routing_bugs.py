@@ -18,8 +18,7 @@ from dataclasses import replace
 import torch
 from matplotlib import pyplot as plt
 
-from minimoe import AttentionConfig, ModelConfig, MoEConfig, Transformer
-from minimoe.config import TrainConfig
+from minimoe import AttentionConfig, ModelConfig, MoEConfig, TrainConfig, Transformer
 from minimoe.data.text import encode, real_text
 from minimoe.model import routing
 from minimoe.model.routing import route
