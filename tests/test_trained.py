@@ -26,6 +26,7 @@ from minimoe.trained import (
     trained_card,
 )
 from minimoe.training.checkpoint import text_digest, train_in_folder
+from minimoe.training.loop import StepRecord, start
 
 TINY = Recipe(
     "MoE, tiny",
@@ -202,3 +203,10 @@ def cast(fields: dict[str, object]) -> dict[str, object]:
 def test_a_shipped_model_has_the_loss_that_its_card_says(name: str) -> None:
     said = shipped(name)["bits_per_byte"][SNAPSHOT_PART]
     assert snapshot_loss(load_trained(name), real_text()) == pytest.approx(said, abs=1e-9)
+
+
+def test_steps_that_others_slowed_down_do_not_count_as_undisturbed() -> None:
+    run = start(RECIPES["text_dense"].model, RECIPES["text_dense"].training)
+    record = StepRecord(1, 1, 1.0, 0.0, 0.0, 1.0, 0.1, 2.0)
+    run.history = [replace(record, seconds=seconds) for seconds in (2.0, 3.0, 12.0)]
+    assert trained._undisturbed_seconds(run) == 3.0
