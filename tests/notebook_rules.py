@@ -14,7 +14,7 @@ from statistics import median
 
 from nbformat import NotebookNode
 
-from minimoe.claims import PLANNED, VERDICTS, claims, notebooks
+from minimoe.series import PLANNED, VERDICTS, claims, notebooks
 
 MAP = "00_map"
 TAGS = {"timing", "nbval-ignore-output", "raises-exception"}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from minimoe import bench
 from minimoe.config import AttentionConfig, ModelConfig, MoEConfig
+from minimoe.experiments import bench
 from minimoe.measure.roofline import dense_work, layer_work
 from minimoe.measure.timing import MachinePeak, Timing
 from minimoe.model.moe import MoE

@@ -9,8 +9,8 @@ import pytest
 from browser import Browser, browser
 
 from minimoe.config import AttentionConfig, ModelConfig, MoEConfig
+from minimoe.experiments.routed import routed_sample
 from minimoe.model.transformer import Transformer
-from minimoe.routed import routed_sample
 from minimoe.show.explorer import Sample, glyphs, routing_view
 
 TEXT = "for x in text:\n\trouter(x)  # 路由器 reads every byte\n".encode()

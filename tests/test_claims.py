@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from minimoe.claims import PLANNED, VERDICTS, Claim, articles, claims, notebooks
+from minimoe.series import PLANNED, VERDICTS, Claim, articles, claims, notebooks
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 

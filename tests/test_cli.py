@@ -246,7 +246,7 @@ def test_generate_says_when_it_writes_beyond_its_training(
 def test_bench_prints_its_tables_or_json_and_writes_the_figure(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from minimoe import bench
+    from minimoe.experiments import bench
     from minimoe.show.speed import Shape
 
     monkeypatch.setitem(sys.modules, "transformers", None)

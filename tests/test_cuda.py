@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from minimoe import bench
 from minimoe.config import ExpertsWay, InputError, MoEConfig
+from minimoe.experiments import bench
 from minimoe.model.dispatch import plan_dispatch
 from minimoe.model.moe import MoE
 from minimoe.model.transformer import Transformer

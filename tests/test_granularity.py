@@ -9,11 +9,11 @@ from statistics import mean
 import pytest
 import torch
 
-from minimoe import granularity
 from minimoe.config import InputError, MoEConfig
 from minimoe.data.batches import validation_batches
 from minimoe.data.text import Text, real_text
-from minimoe.granularity import (
+from minimoe.experiments import granularity
+from minimoe.experiments.granularity import (
     JUDGED_STEPS,
     PARTS,
     RECORD,

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from notebook_rules import RULES, Book, Rule
 from PIL import Image
 
-from minimoe.claims import claims, notebooks
+from minimoe.series import claims, notebooks
 from minimoe.show import EXPERT_COLORS
 
 FOLDER = Path(__file__).parent.parent / "notebooks"

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from minimoe.config import InputError, dense, moe
+from minimoe.experiments.routed import routed_sample, windows
 from minimoe.measure.routes import trace
 from minimoe.model.transformer import Transformer
-from minimoe.routed import routed_sample, windows
 
 TEXT = "ab中 route 路由器!".encode()
 

@@ -10,10 +10,12 @@ import torch
 from minimoe import AttentionConfig, ModelConfig, MoEConfig
 from minimoe.config import TrainConfig
 from minimoe.data.text import Corpus
+from minimoe.experiments import routing_bugs as bugs
+from minimoe.experiments import sweep
+from minimoe.experiments.probes import PROBES
+from minimoe.experiments.routing_bugs import LINE_UP, SETTINGS, WRONG, padded, switched_on
 from minimoe.model import routing
-from minimoe.training import bugs, loop, sweep
-from minimoe.training.bugs import LINE_UP, SETTINGS, WRONG, padded, switched_on
-from minimoe.training.probes import PROBES
+from minimoe.training import loop
 
 LAYER = MoEConfig(
     d_model=16, d_expert=8, n_routed_experts=8, top_k=2, use_expert_bias=True,

@@ -9,8 +9,8 @@ import torch
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data.batches import Batch, validation_batches
 from minimoe.data.text import Corpus
+from minimoe.experiments.sweep import Outcome, Trial, sweep
 from minimoe.training.loop import bits_per_byte, next_batch, start, train, train_step
-from minimoe.training.sweep import Outcome, Trial, sweep
 
 
 def trial(steps: int = 5, **layer: Any) -> Trial:

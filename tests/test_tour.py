@@ -8,8 +8,8 @@ from texts import paragraphs
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig
 from minimoe.data.text import Text, folder_text, real_text
+from minimoe.experiments.tour import as_json, run_tour, summary
 from minimoe.show.report import Contender, Point, verdicts
-from minimoe.tour import as_json, run_tour, summary
 from minimoe.training.checkpoint import load_model
 
 ATTENTION = AttentionConfig(d_model=32, n_heads=2, n_kv_heads=1, d_head=16)

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minimoe.config import ExpertsWay, InputError, MoEConfig
+from minimoe.config import InputError, MoEConfig
+from minimoe.config.moe_layer import ExpertsWay
 from minimoe.model.cores import experts_on_cores, one_token_on_experts
 from minimoe.model.dispatch import DispatchPlan, combine, dispatch, plan_dispatch
 from minimoe.model.init import parameter_if

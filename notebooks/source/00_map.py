@@ -12,7 +12,7 @@
 # %%
 from textwrap import fill
 
-from minimoe.claims import VERDICTS, articles, claims, notebooks
+from minimoe.series import VERDICTS, articles, claims, notebooks
 from minimoe.show.tables import text_table
 
 # %% [markdown]

@@ -24,12 +24,12 @@ from matplotlib import pyplot as plt
 from minimoe import AttentionConfig, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data.batches import validation_batches
 from minimoe.data.text import real_text
+from minimoe.experiments.sweep import Trial, sweep
 from minimoe.measure.routes import dead_experts, expert_load, max_violation
 from minimoe.model.routing import Router, route
 from minimoe.show.figures import plot_load_history, style
 from minimoe.show.tables import text_table
 from minimoe.training.balance import load_balancing_loss, update_expert_bias_
-from minimoe.training.sweep import Trial, sweep
 
 style()
 torch.set_num_threads(1)  # for small models a second thread costs more than it saves

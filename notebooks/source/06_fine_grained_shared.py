@@ -19,8 +19,9 @@ from statistics import mean
 import torch
 from matplotlib import pyplot as plt
 
-from minimoe import ModelConfig, MoE, MoEConfig, granularity
-from minimoe.granularity import by_trial, combinations, comparisons, finer, name_of
+from minimoe import ModelConfig, MoE, MoEConfig
+from minimoe.experiments import granularity
+from minimoe.experiments.granularity import by_trial, combinations, comparisons, finer, name_of
 from minimoe.measure.parameters import count_parameters
 from minimoe.model.experts import swiglu
 from minimoe.show.figures import plot_differences, plot_shares_log, style
@@ -212,7 +213,7 @@ assert times[8].median > 0.8 * times[1].median
 #
 # Each of these models was trained anew on real text (English, Chinese, Python), with the same text
 # in the same order for the same seed. That takes many minutes, so the numbers come with the package;
-# `python -m minimoe.granularity FILE` makes them again. They are float32: another machine will
+# `python -m minimoe.experiments.granularity FILE` makes them again. They are float32: another machine will
 # differ in late digits.
 #
 # **Predict.** Bits per byte of new text after training. Which wins by more than the seeds differ:
@@ -266,8 +267,8 @@ print(f"floor: {mixture_floor_bits(languages, 512):.3f} bits a letter")
 
 # %%
 from minimoe import AttentionConfig, TrainConfig
+from minimoe.experiments.sweep import Trial, sweep
 from minimoe.training.loop import bits_per_byte
-from minimoe.training.sweep import Trial, sweep
 
 attention = AttentionConfig(d_model=32, n_heads=2, n_kv_heads=2, d_head=16)
 narrow = replace(coarse, d_model=32, d_expert=32)

@@ -20,13 +20,15 @@ from matplotlib import pyplot as plt
 
 from minimoe import AttentionConfig, ModelConfig, MoEConfig, TrainConfig, Transformer
 from minimoe.data.text import encode, real_text
+from minimoe.experiments import probes
+from minimoe.experiments import routing_bugs as bugs
+from minimoe.experiments.routing_bugs import LINE_UP, padded, switched_on
+from minimoe.experiments.sweep import Outcome, Trial, sweep
 from minimoe.model import routing
 from minimoe.model.routing import route
 from minimoe.show.figures import plot_curves, plot_stacked, style
 from minimoe.show.tables import text_table
-from minimoe.training import bugs, loop, probes
-from minimoe.training.bugs import LINE_UP, padded, switched_on
-from minimoe.training.sweep import Outcome, Trial, sweep
+from minimoe.training import loop
 
 style()
 torch.set_num_threads(1)  # for small models a second thread costs more than it saves

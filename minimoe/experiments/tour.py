@@ -11,12 +11,12 @@ import torch
 from minimoe.config import InputError, ModelConfig, TrainConfig, preset
 from minimoe.data.batches import Batch, validation_batches
 from minimoe.data.text import Corpus, Text
+from minimoe.experiments.routed import routed_sample
 from minimoe.files import usable_folder, write_file
 from minimoe.measure.flops import count_flops, measured_flops
 from minimoe.measure.parameters import count_parameters, touched_parameters
 from minimoe.measure.routes import mean_load
 from minimoe.model.transformer import Transformer
-from minimoe.routed import routed_sample
 from minimoe.show.report import Contender, Point, comparison_rows, tour_page, verdicts
 from minimoe.show.tables import text_table
 from minimoe.training.checkpoint import save_checkpoint, text_digest

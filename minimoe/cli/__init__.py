@@ -188,7 +188,7 @@ def _json_option(made: Parser) -> None:
 
 def tour(options: argparse.Namespace) -> None:
     """`minimoe tour`."""
-    from minimoe.tour import as_json, run_tour, summary
+    from minimoe.experiments.tour import as_json, run_tour, summary
 
     contenders = run_tour(
         _text(options.text),
@@ -281,7 +281,7 @@ def generate(options: argparse.Namespace) -> None:
 
 def route(options: argparse.Namespace) -> None:
     """`minimoe route`."""
-    from minimoe.routed import routed_sample, windows
+    from minimoe.experiments.routed import routed_sample, windows
     from minimoe.show.explorer import routing_view
     from minimoe.trained import named_model
 
@@ -452,7 +452,7 @@ def count(options: argparse.Namespace) -> None:
 
 def bench(options: argparse.Namespace) -> None:
     """`minimoe bench`."""
-    from minimoe.bench import run_benchmark
+    from minimoe.experiments.bench import run_benchmark
     from minimoe.show.speed import as_json, report
 
     benchmark = run_benchmark(
@@ -469,7 +469,7 @@ def bench(options: argparse.Namespace) -> None:
 
 def lab(options: argparse.Namespace) -> None:
     """`minimoe lab`."""
-    beside = Path(__file__).parent.parent / "notebooks"
+    beside = Path(__file__).parent.parent.parent / "notebooks"
     folders = [Path(options.notebooks)] if options.notebooks else [beside, Path("notebooks")]
     found = [folder / "00_map.ipynb" for folder in folders if (folder / "00_map.ipynb").is_file()]
     if not found:

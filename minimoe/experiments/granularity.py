@@ -301,7 +301,7 @@ def _mean_overlap(model: Transformer, batch: Batch) -> float:
 
 
 def record() -> list[Row]:
-    """The rows that come with the package; `python -m minimoe.granularity FILE` makes them again.
+    """The stored rows; `python -m minimoe.experiments.granularity FILE` makes them again.
 
     Returns:
         One for each trial and seed. They were trained in float32: made again on another machine,

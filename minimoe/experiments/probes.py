@@ -15,7 +15,7 @@ from minimoe.model.routing import Routing, route
 from minimoe.model.transformer import Transformer
 from minimoe.training import loop
 
-EXACT = 1e-10  # rounding in float64 stays below; every bug in `minimoe.training.bugs` far above
+EXACT = 1e-10  # rounding in float64 stays below; every routing bug is far above
 
 
 def router_learns(config: MoEConfig) -> bool:

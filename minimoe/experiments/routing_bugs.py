@@ -164,7 +164,7 @@ def padded(lengths: tuple[int, ...], length: int) -> Iterator[Bool[Tensor, "T"]]
         _update_bias_(router, Routing(**fields), rate)
 
     with (
-        patch("minimoe.training.sweep.next_batch", short_texts),
+        patch("minimoe.experiments.sweep.next_batch", short_texts),
         patch.object(loop, "cross_entropy", lambda *pair: _cross_entropy(*pair)[mask]),
         patch.object(loop, "load_balancing_loss", lambda routing: current(routing, flat)),
         patch.object(loop, "router_z_loss", lambda routing: _z_loss(routing, flat)),

@@ -459,7 +459,7 @@ def step_bytes(config: ModelConfig, batch: tuple[int, int], device: str, name: s
         "name": name,
         "n_threads": torch.get_num_threads(),
     }
-    code = "import sys; from minimoe.bench import print_peak; print_peak(sys.argv[1])"
+    code = "import sys; from minimoe.experiments.bench import print_peak; print_peak(sys.argv[1])"
     command = [sys.executable, "-c", code, json.dumps(given)]
     child = subprocess.run(command, capture_output=True, text=True)
     if child.returncode:

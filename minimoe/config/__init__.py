@@ -1,0 +1,25 @@
+"""Frozen configurations; nonsense is refused when one is built."""
+
+from minimoe.config.attention import AttentionConfig, LatentAttentionConfig, RopeConfig
+from minimoe.config.model import ModelConfig, model_config_from
+from minimoe.config.moe_layer import ExpertsWay, MoEConfig
+from minimoe.config.presets import PRESETS, dense, moe, preset
+from minimoe.config.training import TrainConfig, train_config_from
+from minimoe.errors import InputError
+
+__all__ = [
+    "PRESETS",
+    "AttentionConfig",
+    "ExpertsWay",
+    "InputError",
+    "LatentAttentionConfig",
+    "MoEConfig",
+    "ModelConfig",
+    "RopeConfig",
+    "TrainConfig",
+    "dense",
+    "model_config_from",
+    "moe",
+    "preset",
+    "train_config_from",
+]

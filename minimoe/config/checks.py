@@ -1,0 +1,46 @@
+"""Range checks of configuration fields."""
+
+from minimoe.errors import InputError
+
+
+def check_integer(
+    name: str, value: object, low: int, high: int | None = None, limit: str = ""
+) -> None:
+    """Refuse `value` unless it is an integer in [low, high]; `limit` names where `high` is from."""
+    top = float("inf") if high is None else high
+    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= top:
+        return
+    if high is None:
+        raise InputError(f"{name} must be an integer of at least {low}, got {value!r}")
+    raise InputError(f"{name} must lie in [{low}, {limit}{high}], got {value!r}")
+
+
+def check_number(name: str, value: object, low: float, high: float = float("inf")) -> None:
+    """Refuse `value` unless it is a finite number in [low, high]."""
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+    if fits and value != float("inf"):
+        return
+    within = f"in [{low:g}, {high:g}]" if high < float("inf") else f"of at least {low:g}"
+    raise InputError(f"{name} must be a finite number {within}, got {value!r}")
+
+
+def check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, got {value!r}")
+
+
+def check_positive(name: str, value: object) -> None:
+    """Refuse `value` unless it is a finite number above zero."""
+    check_number(name, value, 0.0)
+    if value == 0:
+        raise InputError(f"{name} must be above 0, got {value!r}")
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def check_multiple(name: str, value: int, of: str, divisor: int) -> None:
+    if value % divisor:
+        raise InputError(f"{name} must be a multiple of {of}={divisor}, got {value}")

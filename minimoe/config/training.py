@@ -1,0 +1,87 @@
+"""Configuration of a training run."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from minimoe.config.checks import check_choice, check_integer, check_number, check_positive
+from minimoe.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a model is trained.
+
+    Args:
+        steps: optimizer steps of the whole run; the learning rate decays over them.
+        batch_size: sequences in a batch (B).
+        length: positions in a sequence (L).
+        learning_rate: at the end of the warm-up.
+        warmup_share: share of the steps over which the learning rate rises from 0, in [0, 1).
+        final_lr_share: learning rate at the end, as a share of learning_rate (cosine decay).
+        weight_decay: of AdamW, on matrices only.
+        beta1, beta2: of AdamW.
+        clip_norm: the gradient's norm is cut to this.
+        balance_weight: factor of the load-balancing loss (mean over MoE layers); 0 = off.
+        z_weight: factor of the router z-loss (mean over MoE layers); 0 = off.
+        expert_bias_rate: step of the selection-bias update, for models with use_expert_bias.
+        domain_weights: how often a window starts in each domain of the text, relative to the
+            others; None = in every domain as often.
+        seed: of the batches; the model's initial weights have a seed of their own.
+        dtype: of weights and arithmetic.
+
+    Raises:
+        InputError: a number is out of its range.
+    """
+
+    steps: int
+    batch_size: int = 16
+    length: int = 128
+    learning_rate: float = 4e-3
+    warmup_share: float = 0.1
+    final_lr_share: float = 0.1
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    clip_norm: float = 1.0
+    balance_weight: float = 0.03
+    z_weight: float = 0.001
+    expert_bias_rate: float = 0.001
+    domain_weights: tuple[float, ...] | None = None
+    seed: int = 0
+    dtype: Literal["float32", "float64"] = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "length"):
+            check_integer(name, getattr(self, name), 1)
+        check_integer("seed", self.seed, 0)
+        check_positive("learning_rate", self.learning_rate)
+        check_positive("clip_norm", self.clip_norm)
+        for name in ("weight_decay", "balance_weight", "z_weight", "expert_bias_rate"):
+            check_number(name, getattr(self, name), 0.0)
+        check_number("final_lr_share", self.final_lr_share, 0.0, 1.0)
+        for name in ("warmup_share", "beta1", "beta2"):
+            check_number(name, getattr(self, name), 0.0, 1.0)
+            if getattr(self, name) == 1:
+                raise InputError(f"{name} must be below 1, got {getattr(self, name)!r}")
+        check_choice("dtype", self.dtype, ("float32", "float64"))
+        if self.domain_weights is not None:
+            if not isinstance(self.domain_weights, tuple) or not self.domain_weights:
+                raise InputError(
+                    f"domain_weights must be a tuple of numbers, got {self.domain_weights!r}"
+                )
+            for weight in self.domain_weights:
+                check_number("a weight of domain_weights", weight, 0.0)
+
+
+def train_config_from(data: dict[str, Any]) -> TrainConfig:
+    """The TrainConfig that `dataclasses.asdict` turned into a dictionary.
+
+    Raises:
+        InputError: a field is missing, unknown or out of range.
+    """
+    try:
+        if isinstance(data.get("domain_weights"), list):  # JSON has no tuples
+            data = {**data, "domain_weights": tuple(data["domain_weights"])}
+        return TrainConfig(**data)
+    except (TypeError, AttributeError) as error:
+        raise InputError(f"not the configuration of a training run: {error}") from error

@@ -1,0 +1,1 @@
+"""Experiments: a plan as data, a runner, stored results."""
