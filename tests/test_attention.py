@@ -11,18 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimoe import AttentionConfig, LatentAttentionConfig, ModelConfig, RopeConfig
-from minimoe.model.attention import (
-    Attention,
-    KVCache,
-    causal_attention,
-    make_attention,
-    rope_score_factor,
-    rotate,
-    rotation,
-    rotation_of,
-    visible,
-)
+from minimoe.model.attention import Attention, causal_attention, visible
+from minimoe.model.cache import KVCache
 from minimoe.model.reference import reference_attention, reference_rotate
+from minimoe.model.rotary import rope_score_factor, rotate, rotation, rotation_of
+from minimoe.model.transformer import make_attention
 
 
 def random_attention(config: AttentionConfig, window: int | None = None) -> Attention:

@@ -135,7 +135,7 @@ def test_gradient_passes_through_the_scores_alone() -> None:
     logits = torch.randn(6, 5).double().requires_grad_()
     routing = route(logits, layer(5, 2))
     load_balancing_loss(routing).backward()
-    f = routing.tokens_per_expert.double() / 12
+    f = routing.assigned_per_expert.double() / 12
     p = routing.scores.detach()
     wanted = 5 / 6 * p * (f - (p * f).sum(-1, keepdim=True))
     torch.testing.assert_close(logits.grad, wanted, rtol=1e-12, atol=1e-14)
@@ -207,9 +207,9 @@ def test_the_bias_balances_a_router_that_prefers_one_expert() -> None:
     with torch.no_grad():
         router.weight.copy_(torch.eye(4))
     x = torch.rand(256, 4).double() + torch.tensor([0.5, 0, 0, 0]).double()
-    before = router(x).tokens_per_expert
+    before = router(x).assigned_per_expert
     for _ in range(60):
         update_expert_bias_(router, router(x), 0.005)
-    after = router(x).tokens_per_expert
+    after = router(x).assigned_per_expert
     assert before.max() > 150
     assert after.max() < 80  # 64 at perfect balance

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from minimoe.config import InputError
-from minimoe.data.batches import Batch, seeded_generator, training_batch, validation_batches
+from minimoe.data.batches import Batch, training_batch, validation_batches
 from minimoe.data.text import Corpus, real_text
+from minimoe.randomness import generator_of
 
 
 def numbered(sizes: tuple[int, ...]) -> Corpus:
@@ -37,13 +38,13 @@ def test_neighbouring_seeds_and_steps_share_no_batch() -> None:
 
 
 def test_the_generator_of_seed_0_and_step_0_has_the_documented_seed() -> None:
-    assert seeded_generator(0, 0).initial_seed() == 5303414058334976765
-    assert seeded_generator(1, 2).initial_seed() != seeded_generator(2, 1).initial_seed()
-    assert seeded_generator(1, 11).initial_seed() != seeded_generator(11, 1).initial_seed()
+    assert generator_of(0, 0).initial_seed() == 5303414058334976765
+    assert generator_of(1, 2).initial_seed() != generator_of(2, 1).initial_seed()
+    assert generator_of(1, 11).initial_seed() != generator_of(11, 1).initial_seed()
 
 
 def test_two_uses_in_one_step_draw_from_two_streams() -> None:
-    seeds = {seeded_generator(0, 3, use).initial_seed() for use in ("", "router noise", "other")}
+    seeds = {generator_of(0, 3, use).initial_seed() for use in ("", "router noise", "other")}
     assert len(seeds) == 3
 
 

@@ -165,7 +165,7 @@ def test_a_run_with_domain_weights_goes_on_and_is_seen_after_each_step(tmp_path:
         saved = latest_checkpoint(tmp_path)
         seen.append((run.step, None if saved is None else saved.name, len(routings)))
 
-    train_in_folder(MODEL, config, corpus(), tmp_path, save_every=6, after_step=look)
+    train_in_folder(MODEL, config, corpus(), tmp_path, save_every=6, hooks=[look])
     first = "step-0000006"
     assert seen == [(n, first if n > 6 else None, MODEL.n_moe_layers) for n in range(1, 13)]
     assert resume(tmp_path, MODEL, config, TEXT).config == config
@@ -207,14 +207,12 @@ def die_at(n: int, run: Run, folder: Path) -> None:
 def test_ctrl_c_saves_the_step_it_came_in_and_the_run_goes_on_bit_for_bit(
     tmp_path: Path, uninterrupted: Run
 ) -> None:
-    def pressed_in_step_5(first: int, end: int) -> Iterator[int]:
-        for step in range(first, end):
-            if step == 4:
-                os.kill(os.getpid(), signal.SIGINT)
-            yield step
+    def pressed_in_step_5(run: Run, _routings: object) -> None:
+        if run.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
 
     arguments = (MODEL, TRAINING, corpus(), tmp_path)
-    assert train_in_folder(*arguments, progress=pressed_in_step_5).step == 5
+    assert train_in_folder(*arguments, hooks=[pressed_in_step_5]).step == 5
     assert names(tmp_path) == ["step-0000005"]
     assert same(train_in_folder(*arguments), uninterrupted)
     assert names(tmp_path) == ["step-0000012"]
@@ -366,6 +364,25 @@ def test_tensors_of_another_model_are_refused(tmp_path: Path, file: str) -> None
     shutil.copy(save_checkpoint(run, tmp_path / "other", TEXT) / file, path / file)
     message = refusal(lambda: resume(tmp_path / "one", MODEL, TRAINING, TEXT))
     assert message.startswith(str(path)) and "of another model" in message
+
+
+def test_a_run_with_a_frozen_parameter_goes_on_and_keeps_it_frozen(tmp_path: Path) -> None:
+    run = start(MODEL, TRAINING)
+    run.model.embedding.requires_grad_(False)
+    before = run.model.embedding.clone()
+    save_checkpoint(train(run, corpus(), steps=2), tmp_path, TEXT)
+    again = train(resume(tmp_path, MODEL, TRAINING, TEXT), corpus(), steps=4)
+    assert torch.equal(again.model.embedding, before)
+    assert not again.model.embedding.requires_grad and again.model.head.requires_grad
+
+
+def test_a_compiled_model_is_saved_under_the_names_of_the_model(tmp_path: Path) -> None:
+    run = start(MODEL, TRAINING)
+    save_checkpoint(run, tmp_path / "plain", TEXT)
+    run.model = torch.compile(run.model, backend="eager")
+    save_checkpoint(run, tmp_path / "compiled", TEXT)
+    plain, compiled = (latest_checkpoint(tmp_path / name) for name in ("plain", "compiled"))
+    assert contents(plain) == contents(compiled)
 
 
 def test_the_digest_of_a_text_sees_every_token_and_every_domain() -> None:

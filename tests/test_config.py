@@ -63,11 +63,6 @@ REFUSALS = [
     (moe, {"top_k": 0}, "top_k must lie in [1, n_routed_experts=8], got 0"),
     (moe, {"n_shared_experts": -1}, "n_shared_experts must be an integer of at least 0, got -1"),
     (moe, {"score_function": "relu"}, "score_function must be one of softmax, sigmoid, got 'relu'"),
-    (
-        moe,
-        {"experts_way": "fast"},
-        "experts_way must be one of auto, loop, segments, grouped, padded, cores, got 'fast'",
-    ),
     (moe, {"route_scale": 0.0}, "route_scale must be above 0, got 0.0"),
     (moe, {"route_scale": NAN}, "route_scale must be a finite number of at least 0, got nan"),
     (moe, {"router_noise": -1}, "router_noise must be a finite number of at least 0, got -1"),

@@ -1,6 +1,7 @@
-"""All ways of computing the experts are the same layer as the reference, gradients too."""
+"""The layer equals the reference, gradients too, on the plain and on the fast path."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -9,13 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimoe import InputError, MoE, MoEConfig
+from minimoe import MoE, MoEConfig, fast
 from minimoe.model.dispatch import plan_dispatch
-from minimoe.model.experts import Experts, GeluMLP, SwiGLU, clamped_silu_gate, groups_fit
+from minimoe.model.feed_forward import GeluMLP, SwiGLU, clamped_silu_gate
 from minimoe.model.reference import reference_ff, reference_moe
 from minimoe.model.routing import route
 
-EXACT_WAYS = ("loop", "segments", "padded", "auto")
 GPT_OSS = {"activation": "clamped_swiglu", "biased_experts": True, "router_bias": True}
 
 
@@ -56,7 +56,6 @@ def layer_numbers(draw: st.DrawFn) -> dict[str, Any]:
         activation_limit=draw(st.sampled_from([0.5, 7.0])),  # 0.5 cuts many, 7 few
         biased_experts=draw(st.booleans()),
         capacity_factor=draw(st.sampled_from([None, None, 0.5, 1.0, 1.25])),
-        experts_way=draw(st.sampled_from(EXACT_WAYS)),
     )
 
 
@@ -94,16 +93,17 @@ def outputs_and_gradients(layer: MoE, x: torch.Tensor, reference: bool) -> list[
     ]
 
 
-@given(layer_numbers(), st.integers(0, 12), st.integers(0, 3))
-def test_every_way_equals_the_reference_in_value_and_gradient(
-    numbers: dict[str, Any], n_tokens: int, seed: int
+@given(layer_numbers(), st.integers(0, 12), st.integers(0, 3), st.booleans())
+def test_the_layer_equals_the_reference_in_value_and_gradient(
+    numbers: dict[str, Any], n_tokens: int, seed: int, plain: bool
 ) -> None:
     config = MoEConfig(**numbers)
     layer, x = random_layer(config, seed), inputs(n_tokens, config.d_model, seed)
-    fast = outputs_and_gradients(layer, x, reference=False)
-    slow = outputs_and_gradients(layer, x, reference=True)
-    for got, wanted in zip(fast, slow, strict=True):
-        torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+    with fast.plain() if plain else nullcontext():
+        got = outputs_and_gradients(layer, x, reference=False)
+    wanted = outputs_and_gradients(layer, x, reference=True)
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 @given(layer_numbers(), st.integers(1, 12))
@@ -120,70 +120,19 @@ def test_the_experts_that_served_a_token_are_the_references(
     assert received == reference_moe(layer, x)[1]
 
 
-@pytest.mark.parametrize("way", ["loop", "segments", "padded", "grouped"])
-@pytest.mark.parametrize("n_tokens", [0, 1, 33])
-@pytest.mark.parametrize("one_expert_takes_all", [False, True])
 @pytest.mark.parametrize("options", [{}, GPT_OSS], ids=["plain", "gpt_oss"])
-def test_every_way_equals_the_reference_in_float32(
-    way: str, n_tokens: int, one_expert_takes_all: bool, options: dict[str, Any]
-) -> None:
-    config = MoEConfig(
-        d_model=20, d_expert=12, n_routed_experts=8, top_k=2, experts_way=way, **options
-    )
-    layer = random_layer(config)
-    if one_expert_takes_all:
-        with torch.no_grad():
-            for parameter in layer.router.parameters():
-                parameter.zero_()  # equal scores: experts 0 and 1, for every token
-    x = inputs(n_tokens, 20)
+def test_the_layer_equals_the_reference_in_float32(options: dict[str, Any]) -> None:
+    layer = random_layer(MoEConfig(d_model=20, d_expert=12, n_routed_experts=8, top_k=2, **options))
+    x = inputs(33, 20)
     wanted = outputs_and_gradients(layer, x, reference=True)
     got = outputs_and_gradients(layer.float(), x.float(), reference=False)
-    for fast, slow in zip(got, wanted, strict=True):
-        torch.testing.assert_close(fast.double(), slow, rtol=1e-4, atol=1e-4)
-    routing = layer(x.float())[1]
-    assert not one_expert_takes_all or routing.tokens_per_expert[2:].sum() == 0
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
 
 
-def test_grouped_products_refuse_float64_and_say_what_to_do() -> None:
-    config = MoEConfig(d_model=8, d_expert=4, n_routed_experts=4, top_k=2, experts_way="grouped")
-    with pytest.raises(InputError, match=r'got float64; name "segments"'):
-        MoE(config).double()(inputs(3, 8))
-
-
-@pytest.mark.parametrize("widths", [(8, 6), (6, 8)])
-def test_auto_computes_widths_that_grouped_products_refuse(widths: tuple[int, int]) -> None:
-    config = MoEConfig(
-        d_model=widths[0], d_expert=widths[1], n_routed_experts=4, top_k=2, **GPT_OSS
-    )
-    layer, x = random_layer(config), inputs(9, widths[0])
-    wanted, got = layer(x)[0], layer.float()(x.float())[0]
-    torch.testing.assert_close(got.double(), wanted, rtol=1e-4, atol=1e-4)
-    assert groups_fit(torch.float32, (16, 12)) and not groups_fit(torch.float32, (16, 6))
-    layer.experts.way = "grouped"
-    with pytest.raises(InputError, match=rf'd_model={widths[0]} .* name "segments"'):
-        layer(x.float())
-
-
-def test_auto_avoids_padding_that_costs_more_than_the_work() -> None:
-    config = MoEConfig(d_model=8, d_expert=4, n_routed_experts=4, top_k=1, normalize_weights=False)
-    plain, gpt_oss = Experts(config), Experts(replace(config, **GPT_OSS))
-
-    def way(choices: list[int], dtype: torch.dtype = torch.float64) -> str:
-        logits = torch.nn.functional.one_hot(torch.tensor(choices), 4).double()
-        plan, x = plan_dispatch(route(logits, config)), torch.zeros(len(choices), 8, dtype=dtype)
-        assert plain.choose_way(x, plan) == "cores"
-        return gpt_oss.choose_way(x, plan)
-
-    assert way([0, 1, 2, 3] * 100) == "padded"
-    assert way([0] * 398 + [1, 2]) == "segments"  # 3 * 398 rows for 400 assignments
-    assert way([0, 1, 2, 3] * 513) == "segments"  # long segments need no batching
-    assert way([0] * 398 + [1, 2], torch.float32) == "grouped"
-
-
-@pytest.mark.parametrize("way", EXACT_WAYS)
-def test_a_dropless_output_does_not_depend_on_the_batch(way: str) -> None:
-    config = MoEConfig(d_model=8, d_expert=6, n_routed_experts=5, top_k=2, experts_way=way)
-    layer, x = random_layer(config), inputs(64, 8)
+def test_a_dropless_output_does_not_depend_on_the_batch() -> None:
+    layer = random_layer(MoEConfig(d_model=8, d_expert=6, n_routed_experts=5, top_k=2))
+    x = inputs(64, 8)
     together, _ = layer(x)
     alone = torch.cat([layer(row[None])[0] for row in x])
     torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-12)
@@ -198,23 +147,12 @@ def test_capacity_makes_the_output_depend_on_the_batch() -> None:
     assert (together - alone).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("way", EXACT_WAYS)
-def test_permuting_tokens_permutes_outputs(way: str) -> None:
-    config = MoEConfig(d_model=8, d_expert=6, n_routed_experts=5, top_k=2, experts_way=way)
-    layer, x = random_layer(config), inputs(32, 8)
-    order = torch.randperm(32, generator=torch.Generator().manual_seed(3))
-    torch.testing.assert_close(layer(x[order])[0], layer(x)[0][order], rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("way", ["loop", "segments", "padded"])
-def test_gradients_reach_the_router_and_only_the_experts_that_were_used(way: str) -> None:
-    config = MoEConfig(
-        d_model=8, d_expert=6, n_routed_experts=12, top_k=2, experts_way=way, **GPT_OSS
-    )
+def test_gradients_reach_the_router_and_only_the_experts_that_were_used() -> None:
+    config = MoEConfig(d_model=8, d_expert=6, n_routed_experts=12, top_k=2, **GPT_OSS)
     layer = random_layer(config)
     y, routing = layer(inputs(3, 8))
     y.square().sum().backward()
-    used = routing.tokens_per_expert > 0
+    used = routing.assigned_per_expert > 0
     assert 0 < used.sum() < 12
     for name, parameter in layer.experts.named_parameters():
         reached = parameter.grad.flatten(1).any(1)
@@ -273,15 +211,14 @@ def test_the_clamped_activation_has_its_documented_values() -> None:
     assert at(-9, 0) == pytest.approx(-9 * logistic(-1.702 * 9), rel=1e-12)  # no cut from below
 
 
-def test_the_plan_names_the_expert_of_every_slot() -> None:
+def test_the_plan_has_its_documented_values() -> None:
     one_each = MoEConfig(
         d_model=1, d_expert=1, n_routed_experts=2, top_k=1, normalize_weights=False
     )
     chosen = torch.nn.functional.one_hot(torch.tensor([1, 0, 1]), 2).double()
     plan = plan_dispatch(route(chosen, one_each))
-    assert plan.slots.tolist() == [1, 0, 2]
-    assert plan.tokens_per_expert.tolist() == [1, 2]
-    assert plan.expert_of_slot.tolist() == [0, 1, 1]
+    assert plan.slots.tolist() == plan.token_ids.tolist() == [1, 0, 2]
+    assert plan.kept_per_expert.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("kind", [SwiGLU, GeluMLP])
@@ -304,9 +241,11 @@ def test_a_gated_shared_expert_counts_by_the_sigmoid_of_its_gate() -> None:
     layer = random_layer(MoEConfig(**sizes, n_shared_experts=1, d_shared=20, gate_shared=True))
     x = inputs(5, 8)
     x[:, 0] = 1
+    routed = layer(x)[0] - layer.always(x)
     assert layer.shared.down.shape == (8, 20)
     with torch.no_grad():
         for gate, share in ((0.0, 0.5), (math.log(3), 0.75)):  # sigmoid(ln 3) = 3/4
             layer.shared_gate.zero_()[0, 0] = gate
-            shared, routed = layer.shared(x), layer.experts(x, layer.router(x))
-            torch.testing.assert_close(layer(x)[0] - routed, share * shared, rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(
+                layer(x)[0] - routed, share * layer.shared(x), rtol=1e-12, atol=1e-12
+            )

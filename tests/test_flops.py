@@ -18,7 +18,7 @@ from minimoe.zoo.configs import model_config_from_hub
 def built(
     config: ModelConfig, way: str = "auto", dtype: torch.dtype = torch.float32
 ) -> Transformer:
-    moe = config.moe and replace(config.moe, experts_way=way)
+    moe = config.moe
     return Transformer(replace(config, moe=moe)).to(dtype)
 
 

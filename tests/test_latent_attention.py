@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from minimoe import AttentionConfig, LatentAttentionConfig, ModelConfig, RopeConfig
-from minimoe.model.attention import KVCache, LatentAttention, make_attention, rotation_of
+from minimoe.model.cache import KVCache
+from minimoe.model.latent_attention import LatentAttention
 from minimoe.model.reference import (
     reference_latent_attention,
     reference_norm,
     reference_rotate,
 )
+from minimoe.model.rotary import rotation_of
+from minimoe.model.transformer import make_attention
 
 ways = st.sampled_from(["naive", "absorbed", "auto"])
 

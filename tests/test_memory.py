@@ -27,9 +27,9 @@ from minimoe.measure.memory import (
     weight_bytes,
 )
 from minimoe.measure.parameters import count_parameters
-from minimoe.model.attention import KVCache
-from minimoe.model.experts import SwiGLU
-from minimoe.model.init import initialize_
+from minimoe.model.cache import KVCache
+from minimoe.model.feed_forward import SwiGLU
+from minimoe.model.parameters import initialize_
 from minimoe.zoo.configs import model_config_from_hub
 from minimoe.zoo.published import published_model
 

@@ -17,14 +17,14 @@ from minimoe.measure.parameters import (
     recorded,
     touched_parameters,
 )
-from minimoe.model.attention import KVCache
+from minimoe.model.cache import KVCache
 from minimoe.zoo.configs import model_config_from_hub
 
 
 def built(
     config: ModelConfig, way: str = "auto", dtype: torch.dtype = torch.float32
 ) -> Transformer:
-    moe = config.moe and replace(config.moe, experts_way=way)
+    moe = config.moe
     return Transformer(replace(config, moe=moe), seed=1).to(dtype)
 
 
@@ -71,7 +71,6 @@ def model_numbers(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], dict
         n_shared_experts=draw(st.integers(0, 2)),
         use_expert_bias=draw(st.booleans()),
         normalize_weights=False,
-        experts_way=draw(st.sampled_from(["segments", "loop", "padded", "auto"])),
     )
     model = dict(
         n_layers=n_layers,
@@ -314,7 +313,7 @@ def test_the_marked_experts_are_the_chosen_ones_and_whole(way: str) -> None:
         for weights in (block.ff.experts.gate_up, block.ff.experts.down):
             marked = marks_of(recorder, weights).flatten(1)
             assert torch.equal(marked.all(1), marked.any(1))
-            assert torch.equal(marked.any(1), routing.tokens_per_expert > 0)
+            assert torch.equal(marked.any(1), routing.assigned_per_expert > 0)
 
 
 def test_only_the_embedding_rows_that_occur_are_read() -> None:

@@ -33,7 +33,7 @@ from parity import (
 
 import minimoe
 from minimoe import MoEConfig, Routing, Transformer
-from minimoe.model.attention import KVCache
+from minimoe.model.cache import KVCache
 from minimoe.model.routing import route
 from minimoe.zoo.configs import model_config_from_hub
 

@@ -22,9 +22,9 @@ from minimoe.measure.roofline import (
     predicted_seconds,
 )
 from minimoe.measure.timing import MachinePeak
-from minimoe.model.experts import SwiGLU
-from minimoe.model.init import initialize_
+from minimoe.model.feed_forward import SwiGLU
 from minimoe.model.moe import MoE
+from minimoe.model.parameters import initialize_
 
 LAYER = MoEConfig(d_model=128, d_expert=64, n_routed_experts=8, top_k=2)
 MIXTRAL = MoEConfig(d_model=4096, d_expert=14336, n_routed_experts=8, top_k=2)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, Routing, Transformer
 from minimoe.data import Batch
+from minimoe.measure.bits import bits_per_byte
 from minimoe.measure.routes import (
     batch_max_violation,
     chance_saturation,
@@ -27,7 +28,6 @@ from minimoe.measure.routes import (
     without_expert,
 )
 from minimoe.model.routing import route
-from minimoe.training.loop import bits_per_byte
 
 
 def routing(

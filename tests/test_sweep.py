@@ -10,7 +10,8 @@ from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainCo
 from minimoe.data.batches import Batch, validation_batches
 from minimoe.data.text import Corpus
 from minimoe.experiments.sweep import Outcome, Trial, sweep
-from minimoe.training.loop import bits_per_byte, next_batch, start, train, train_step
+from minimoe.measure.bits import bits_per_byte
+from minimoe.training.loop import next_batch, start, train, train_step
 
 
 def trial(steps: int = 5, **layer: Any) -> Trial:
@@ -73,7 +74,7 @@ def test_the_loads_are_those_of_each_step_and_layer_and_sum_to_1() -> None:
     run = start(trial().model, replace(trial().training, seed=2), 2)
     for loads in outcome.loads:
         _, routings = train_step(run, next_batch(run, text()))
-        counts = torch.stack([routing.tokens_per_expert for routing in routings])
+        counts = torch.stack([routing.assigned_per_expert for routing in routings])
         assert torch.equal((loads * 3 * 10 * 2).round().long(), counts)
 
 
@@ -95,7 +96,7 @@ def test_the_judged_load_is_that_of_all_batches_together_without_noise() -> None
     assert len(batches) > 2 and len(batches[-1].inputs) < len(batches[0].inputs)
     outcome = sweep({"noisy": trial(router_noise=3.0)}, text(), batches, seeds=(0,))["noisy"][0]
     together = torch.cat([batch.inputs for batch in batches])
-    counts = [routing.tokens_per_expert for routing in outcome.model(together)[1]]
+    counts = [routing.assigned_per_expert for routing in outcome.model(together)[1]]
     wanted = torch.stack(counts).double() / (together.numel() * 2)
     assert torch.allclose(outcome.judged_load, wanted, rtol=0, atol=1e-14)
 

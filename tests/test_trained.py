@@ -65,7 +65,7 @@ def released(tmp_path_factory: pytest.TempPathFactory, text: Text) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         only_tiny(patch, folder / "first")
         run = folder / "run"
-        train_in_folder(TINY.model, TINY.training, text.train, run, after_step=snapshots(text, run))
+        train_in_folder(TINY.model, TINY.training, text.train, run, hooks=[snapshots(text, run)])
         for name in ("first", "second"):
             (folder / name).mkdir()
             release("tiny", run, text, folder / name)

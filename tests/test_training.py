@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
@@ -11,16 +12,18 @@ import pytest
 import torch
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
-from minimoe.data.batches import Batch, seeded_generator, training_batch, validation_batches
+from minimoe.data.batches import Batch, training_batch, validation_batches
 from minimoe.data.languages import markov_language, mixture_floor_bits, mixture_text
 from minimoe.data.text import Corpus
+from minimoe.measure.bits import bits_per_byte
 from minimoe.measure.routes import expert_load, max_violation
+from minimoe.randomness import derived_seed
+from minimoe.training import loop
 from minimoe.training.balance import load_balancing_loss, router_z_loss
 from minimoe.training.loop import (
     Run,
-    bits_per_byte,
     cross_entropy,
-    interrupt_between_steps,
+    deferred_interrupt,
     learning_rate,
     mean_over_layers,
     next_batch,
@@ -105,9 +108,9 @@ def test_a_router_loss_is_the_mean_over_layers_and_zero_for_a_dense_model() -> N
     run = start(model_config(), training())
     routings = run.model(torch.arange(8)[None])[1]
     each = [router_z_loss(routing).item() for routing in routings]
-    got = mean_over_layers(router_z_loss, routings, like).item()
+    got = mean_over_layers(router_z_loss, routings, None, like).item()
     assert len(each) == 2 and got == pytest.approx(sum(each) / 2, rel=1e-14)
-    assert mean_over_layers(load_balancing_loss, (), like).item() == 0
+    assert mean_over_layers(load_balancing_loss, (), None, like).item() == 0
 
 
 def test_weight_decay_pulls_on_matrices_and_not_on_gains_biases_or_sinks() -> None:
@@ -215,7 +218,7 @@ def test_the_history_counts_steps_tokens_and_time() -> None:
     run = train(
         start(model_config(), training(steps=4)),
         noise(),
-        after_step=lambda r, _: seen.append(r.step),
+        hooks=[lambda r, _: seen.append(r.step)],
     )
     assert [r.step for r in run.history] == seen == [1, 2, 3, 4]
     assert [r.tokens for r in run.history] == [48, 96, 144, 192]
@@ -302,7 +305,7 @@ def test_every_layer_gets_its_own_bias_update() -> None:
     _, routings = run.model(batch.inputs)
     train_step(run, batch)
     for layer, routing in zip(run.model.moe_layers(), routings, strict=True):
-        counts = routing.tokens_per_expert.double()
+        counts = routing.assigned_per_expert.double()
         wanted = 0.5 * (counts.mean() - counts).sign()
         assert torch.equal(layer.router.expert_bias, wanted)
 
@@ -311,25 +314,17 @@ def test_the_noise_of_a_step_comes_from_seed_and_step_and_every_layer_draws_its_
     config = training(seed=5)
     run, batch = start(model_config(router_noise=0.5), config), batch_of(noise(), config)
     for step in range(2):
-        drawn = seeded_generator(5, step, "router noise")
-        wanted = run.model(batch.inputs, generator=drawn)[1]
+        wanted = run.model(batch.inputs, noise_seed=derived_seed(5, step, "router noise"))[1]
         clean = run.model(batch.inputs)[1]
         _, routings = train_step(run, batch)
         for got, same, other in zip(routings, wanted, clean, strict=True):
             assert torch.equal(got.expert_ids, same.expert_ids)
             assert not torch.equal(got.expert_ids, other.expert_ids)
-    twice = torch.Generator().manual_seed(0)
-    layers = [layer.router for layer in run.model.moe_layers()]
-    x = torch.zeros(40, 16).double()
-    first, second = (router(x, twice).expert_ids for router in layers)
-    assert not torch.equal(first, second)
-
-
-def test_a_router_without_noise_draws_nothing() -> None:
-    run, generator = start(model_config(), training()), torch.Generator().manual_seed(0)
-    before = generator.get_state()
-    run.model(torch.arange(8)[None], generator=generator)
-    assert torch.equal(generator.get_state(), before)
+    with torch.no_grad():
+        for layer in run.model.moe_layers():
+            layer.router.weight.zero_()  # the noise alone decides
+    first, second = run.model(batch.inputs, noise_seed=0)[1]
+    assert not torch.equal(first.expert_ids, second.expert_ids)
 
 
 # Bits per byte ----------------------------------------------------------------------------------
@@ -390,10 +385,81 @@ def ctrl_c_interrupts() -> Iterator[None]:
 
 @pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_the_first_ctrl_c_waits_for_the_step_and_the_second_does_not() -> None:
-    with interrupt_between_steps() as pressed:
-        assert not pressed()
+    reached = []
+    with pytest.raises(KeyboardInterrupt), deferred_interrupt():
         os.kill(os.getpid(), signal.SIGINT)
-        assert pressed()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+        reached.append("end of the step")
+    with pytest.raises(KeyboardInterrupt), deferred_interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append("not reached")
+    assert reached == ["end of the step"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
+def test_ctrl_c_ends_a_training_when_every_run_has_done_the_step() -> None:
+    runs = [start(model_config(), training(steps=5, seed=seed)) for seed in (0, 1)]
+
+    def ctrl_c(run: Run, _: object) -> None:
+        if run is runs[0] and run.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(runs, noise(), hooks=[ctrl_c])
+    assert [run.step for run in runs] == [2, 2]
+
+
+def test_training_runs_outside_the_main_thread() -> None:
+    run = start(model_config(), training(steps=2))
+    thread = threading.Thread(target=train, args=(run, noise()))
+    thread.start()
+    thread.join()
+    assert run.step == 2
+
+
+def test_a_step_that_fails_in_its_bias_update_has_changed_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A step and its record are one: what interrupts the step leaves neither."""
+    run = start(model_config(use_expert_bias=True), training(steps=2))
+
+    def ctrl_c(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "update_expert_bias_", ctrl_c)
+        train(run, noise())
+    assert run.step == 0 and not run.optimizer.state
+    train(run, noise())
+    assert {int(state["step"]) for state in run.optimizer.state.values()} == {2}
+
+
+def test_runs_in_turn_are_the_runs_one_by_one() -> None:
+    def fresh() -> list[Run]:
+        return [start(model_config(), training(steps=3, seed=seed), seed) for seed in (0, 1)]
+
+    together, alone = train(fresh(), noise()), [train(run, noise()) for run in fresh()]
+    for one, other in zip(together, alone, strict=True):
+        assert [r.cross_entropy for r in one.history] == [r.cross_entropy for r in other.history]
+
+
+def test_padding_counts_in_no_loss_and_in_no_load() -> None:
+    config = training(steps=1, batch_size=2, expert_bias_rate=0.5)
+
+    def step(padding: int, mask: bool = True) -> Run:
+        run = start(model_config(use_expert_bias=True), config)
+        batch = next_batch(run, noise())
+        is_text = torch.arange(12) < torch.tensor([[12], [5]])
+        inputs = batch.inputs.where(is_text, padding)
+        batch = replace(batch, inputs=inputs, mask=is_text if mask else None)
+        train_step(run, batch)
+        return run
+
+    def told(run: Run) -> tuple[object, ...]:
+        biases = [layer.router.expert_bias.tolist() for layer in run.model.moe_layers()]
+        record = run.history[0]
+        losses = (record.cross_entropy, record.load_balancing_loss, record.router_z_loss)
+        return (*losses, biases)
+
+    assert told(step(0)) == told(step(7)) != told(step(7, mask=False))

@@ -17,9 +17,9 @@ from minimoe import (
     generate,
 )
 from minimoe.config import PRESETS, preset
-from minimoe.model.attention import KVCache
+from minimoe.model.cache import KVCache
+from minimoe.model.generation import next_token_probabilities
 from minimoe.model.reference import reference_transformer
-from minimoe.model.transformer import next_token_probabilities
 
 
 def gpt2() -> ModelConfig:

@@ -206,9 +206,9 @@ def tour(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """`minimoe train`."""
     from minimoe.data.batches import validation_batches
+    from minimoe.measure.bits import bits_per_byte
     from minimoe.trained import snapshots
     from minimoe.training.checkpoint import train_in_folder
-    from minimoe.training.loop import bits_per_byte
 
     model_config, config = _recipe(options)
     text, folder = _text(options.text), Path(options.out)
@@ -223,7 +223,7 @@ def train(options: argparse.Namespace) -> None:
         text.train,
         folder,
         save_every=options.save_every,
-        after_step=snapshots(text, folder) if options.preset in RECIPES else None,
+        hooks=[snapshots(text, folder)] if options.preset in RECIPES else [],
         progress=_progress,
     )
     if run.step < config.steps:
@@ -259,7 +259,7 @@ def _recipe(options: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
 def generate(options: argparse.Namespace) -> None:
     """`minimoe generate`."""
     from minimoe.data.text import decode, encode
-    from minimoe.model.transformer import generate as write
+    from minimoe.model.generation import generate as write
     from minimoe.trained import named_model
 
     model, length = named_model(options.model)

@@ -2,7 +2,7 @@
 
 from minimoe.config.attention import AttentionConfig, LatentAttentionConfig, RopeConfig
 from minimoe.config.model import ModelConfig, model_config_from
-from minimoe.config.moe_layer import ExpertsWay, MoEConfig
+from minimoe.config.moe_layer import MoEConfig
 from minimoe.config.presets import PRESETS, dense, moe, preset
 from minimoe.config.training import TrainConfig, train_config_from
 from minimoe.errors import InputError
@@ -10,7 +10,6 @@ from minimoe.errors import InputError
 __all__ = [
     "PRESETS",
     "AttentionConfig",
-    "ExpertsWay",
     "InputError",
     "LatentAttentionConfig",
     "MoEConfig",

@@ -14,7 +14,6 @@ from minimoe.config.checks import (
 from minimoe.errors import InputError
 
 ScoreFunction = Literal["softmax", "sigmoid"]
-ExpertsWay = Literal["auto", "loop", "segments", "grouped", "padded", "cores"]
 Activation = Literal["swiglu", "clamped_swiglu"]
 
 
@@ -52,7 +51,6 @@ class MoEConfig:
             for loading a published model, not for training one.
         capacity_factor: None = dropless; otherwise an expert keeps at most
             ceil(capacity_factor * T * K / E) assignments of a batch of T tokens.
-        experts_way: how the experts are computed; "auto" chooses by dtype, device and sizes.
 
     Raises:
         InputError: a number is out of its range or contradicts another one.
@@ -80,7 +78,6 @@ class MoEConfig:
     biased_experts: bool = False
     allow_constant_weight: bool = False
     capacity_factor: float | None = None
-    experts_way: ExpertsWay = "auto"
 
     def __post_init__(self) -> None:
         for name in ("d_model", "d_expert", "n_routed_experts"):
@@ -88,7 +85,6 @@ class MoEConfig:
         check_integer("top_k", self.top_k, 1, self.n_routed_experts, "n_routed_experts=")
         check_integer("n_shared_experts", self.n_shared_experts, 0)
         check_choice("score_function", self.score_function, get_args(ScoreFunction))
-        check_choice("experts_way", self.experts_way, get_args(ExpertsWay))
         check_choice("activation", self.activation, get_args(Activation))
         for name in ("route_scale", "activation_alpha", "activation_limit"):
             check_positive(name, getattr(self, name))
@@ -98,12 +94,6 @@ class MoEConfig:
             check_flag(name, getattr(self, name))
         if self.capacity_factor is not None:
             check_positive("capacity_factor", self.capacity_factor)
-        if self.experts_way == "cores" and not self.plain_experts:
-            raise InputError(
-                'experts_way="cores" computes activation="swiglu" without biases, got '
-                f'"{self.activation}" and biased_experts={self.biased_experts}; name "grouped", '
-                '"segments", "padded" or "loop" instead'
-            )
         constant = self.top_k == 1 and self.normalize_weights and self.n_routed_experts > 1
         if constant and not self.allow_constant_weight:
             raise InputError(

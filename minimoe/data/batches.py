@@ -1,15 +1,15 @@
 """Which tokens does a training step see? Batches as a pure function of corpus, seed and step."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from minimoe.config import InputError
 from minimoe.data.text import Corpus
+from minimoe.randomness import generator_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,11 +20,14 @@ class Batch:
         inputs: token ids.
         targets: the token that follows each input.
         domain_ids: the domain of each target.
+        mask: False where a position is padding, which no loss and no statistic counts; None = no
+            padding.
     """
 
     inputs: Int64[Tensor, "B L"]
     targets: Int64[Tensor, "B L"]
     domain_ids: Int64[Tensor, "B L"]
+    mask: Bool[Tensor, "B L"] | None = None
 
 
 def training_batch(
@@ -56,7 +59,7 @@ def training_batch(
         InputError: the corpus is shorter than one window, or the weights fit no domain.
     """
     _check_window(corpus, batch_size, length)
-    generator = seeded_generator(seed, step)
+    generator = generator_of(seed, step)
     uniform = torch.rand(2, batch_size, generator=generator, dtype=torch.float64)
     counts = corpus.bytes_per_domain
     ends = _shares(corpus, domain_weights).cumsum(0)
@@ -96,24 +99,6 @@ def validation_batches(
     if max_bytes is not None and max_bytes < n_windows * length:
         chosen = _evenly_chosen(corpus, n_windows, length, max_bytes)
     return (_windows(corpus, rows * length, length) for rows in chosen.split(batch_size))
-
-
-def seeded_generator(seed: int, step: int, use: str = "") -> torch.Generator:
-    """Make the random generator of one step of one run.
-
-    The generator's seed is the first 8 bytes of SHA-256("seed step use"), so neighbouring seeds and
-    steps share nothing, and step 1 of seed 2 is not step 2 of seed 1.
-
-    Args:
-        seed: of the run.
-        step: of the run.
-        use: what is drawn, so that two uses in one step share nothing; "" is the batch.
-
-    Returns:
-        A generator on the CPU; `seeded_generator(0, 0).initial_seed()` is 5303414058334976765.
-    """
-    digest = hashlib.sha256(f"{seed} {step} {use}".rstrip().encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def _check_window(corpus: Corpus, batch_size: int, length: int) -> None:

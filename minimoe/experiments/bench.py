@@ -27,9 +27,9 @@ from minimoe.config import (
 )
 from minimoe.files import usable_folder, write_file
 from minimoe.measure.timing import Rounds, Timing, measure_peak, time_interleaved
-from minimoe.model.experts import SwiGLU
-from minimoe.model.init import initialize_
+from minimoe.model.feed_forward import SwiGLU
 from minimoe.model.moe import MoE
+from minimoe.model.parameters import initialize_
 from minimoe.model.transformer import Transformer
 from minimoe.show.speed import (
     IMPLEMENTATIONS,

@@ -17,11 +17,12 @@ from minimoe.config import AttentionConfig, InputError, ModelConfig, MoEConfig, 
 from minimoe.data.batches import Batch, validation_batches
 from minimoe.data.text import Text, real_text
 from minimoe.files import write_file
+from minimoe.measure.bits import bits_per_byte
 from minimoe.model.moe import MoE
 from minimoe.model.routing import Router, Routing
 from minimoe.model.transformer import Transformer
 from minimoe.training.checkpoint import text_digest
-from minimoe.training.loop import Run, bits_per_byte, start, train
+from minimoe.training.loop import Run, start, train
 
 RECORD = Path(__file__).with_name("granularity.json")
 PARTS = (1, 2, 4, 8)
@@ -273,7 +274,7 @@ def train_one(
             bits[run.step] = measure(run.model)
 
     run = start(config, replace(training, seed=seed), seed)
-    train(run, text.train, after_step=after_step)
+    train(run, text.train, hooks=[after_step])
     model, moe = run.model, config.moe
     shared = moe is not None and moe.n_shared_experts > 0
     return Row(

@@ -1,4 +1,4 @@
-"""What becomes of several recipes, each over several seeds, trained in turn?"""
+"""Train several configurations over several seeds, in turn."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,17 +10,23 @@ from torch import Tensor
 from minimoe.config import InputError, ModelConfig, TrainConfig
 from minimoe.data.batches import Batch
 from minimoe.data.text import Corpus
-from minimoe.model.routing import Routing
+from minimoe.measure.bits import bits_per_byte
+from minimoe.model.routing import Routing, RoutingRule
 from minimoe.model.transformer import Transformer
-from minimoe.training.loop import Run, StepRecord, bits_per_byte, next_batch, start, train_step
+from minimoe.training.loop import Losses, Run, StepRecord, next_batch, start, train
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe: what is trained, and how. Its seed is that of the sweep."""
+    """What is trained, and how. Its seed is that of the sweep.
+
+    `rule` and `losses` replace the routing rule and the losses of the routers.
+    """
 
     model: ModelConfig
     training: TrainConfig
+    rule: RoutingRule | None = None
+    losses: Losses | None = None
 
 
 @dataclass
@@ -48,17 +54,16 @@ class Outcome:
 
 
 @dataclass
-class _Watched:
-    run: Run
+class _Watch:
+    """A hook that keeps the loads of one run."""
+
     loads: list[Tensor] = field(default_factory=list)
     n_dropped: int = 0
     n_assignments: int = 0
 
-    def see(self, routings: tuple[Routing, ...]) -> None:
-        if not routings:
-            return
-        counts = _counts(routings)
-        self.loads.append(counts / counts.sum(-1, keepdim=True))
+    def __call__(self, _run: Run, routings: tuple[Routing, ...]) -> None:
+        if routings:
+            self.loads.append(torch.stack([routing.load for routing in routings]))
         self.n_dropped += sum(routing.n_dropped for routing in routings)
         self.n_assignments += sum(routing.expert_ids.numel() for routing in routings)
 
@@ -69,18 +74,20 @@ def sweep(
     batches: Sequence[Batch] = (),
     *,
     seeds: Sequence[int] = (0, 1, 2),
+    next_batch: Callable[[Run, Corpus], Batch] = next_batch,
     progress: Callable[[int, int], Iterable[int]] = range,
 ) -> dict[str, list[Outcome]]:
-    """Train every trial with every seed, all of them one step in turn, and judge each at the end.
+    """Train every trial with every seed, one step of each in turn, and judge each at the end.
 
-    In turn, so that a machine that slows down slows all of them, and their seconds compare. A seed
-    gives weights and batches: trials of one seed read the same text.
+    A machine that slows down then slows all of them, so their seconds can be compared. A seed
+    decides weights and batches: trials of one seed read the same text.
 
     Args:
         trials: by name; all of as many steps.
         corpus: to train on.
         batches: to judge on.
         seeds: at least one.
+        next_batch: makes the next batch of a run.
         progress: gets 0 and the number of steps, returns an iterable over them.
 
     Returns:
@@ -95,35 +102,55 @@ def sweep(
             f"a sweep needs trials of one length and at least 1 seed, got steps={sorted(lengths)} "
             f"and {len(seeds)} seeds"
         )
-    watched = {name: [_watch(trial, seed) for seed in seeds] for name, trial in trials.items()}
-    for _ in progress(0, lengths.pop()):
-        for each in watched.values():
-            for one in each:
-                one.see(train_step(one.run, next_batch(one.run, corpus))[1])
+    runs = {
+        (name, seed): start(
+            trial.model,
+            replace(trial.training, seed=seed),
+            seed,
+            rule=trial.rule,
+            losses=trial.losses,
+        )
+        for name, trial in trials.items()
+        for seed in seeds
+    }
+    watches = {id(run): _Watch() for run in runs.values()}
+
+    def watch(run: Run, routings: tuple[Routing, ...]) -> None:
+        watches[id(run)](run, routings)
+
+    everyone = list(runs.values())
+    train(everyone, corpus, hooks=[watch], next_batch=next_batch, progress=progress)
     return {
-        name: [_outcome(one, corpus, batches) for one in each] for name, each in watched.items()
+        name: [
+            _outcome(runs[name, seed], watches[id(runs[name, seed])], corpus, batches)
+            for seed in seeds
+        ]
+        for name in trials
     }
 
 
-def _watch(trial: Trial, seed: int) -> _Watched:
-    return _Watched(start(trial.model, replace(trial.training, seed=seed), seed))
-
-
-def _outcome(one: _Watched, corpus: Corpus, batches: Sequence[Batch]) -> Outcome:
-    loads = torch.stack(one.loads) if one.loads else torch.empty(0, 0, 0, dtype=torch.float64)
-    model, dropped = one.run.model, (one.n_dropped, one.n_assignments)
-    bits = bits_per_byte(model, batches, corpus.domains) if batches else {}
-    return Outcome(model, one.run.history, loads, *dropped, bits, _judged_load(model, batches))
+def _outcome(run: Run, watch: _Watch, corpus: Corpus, batches: Sequence[Batch]) -> Outcome:
+    loads = torch.stack(watch.loads) if watch.loads else torch.empty(0, 0, 0, dtype=torch.float64)
+    return Outcome(
+        model=run.model,
+        history=run.history,
+        loads=loads,
+        n_dropped=watch.n_dropped,
+        n_assignments=watch.n_assignments,
+        bits_per_byte=bits_per_byte(run.model, batches, corpus.domains) if batches else {},
+        judged_load=_judged_load(run.model, batches),
+    )
 
 
 @torch.no_grad()
 def _judged_load(model: Transformer, batches: Sequence[Batch]) -> Tensor:
-    counts = [_counts(routings) for batch in batches if (routings := model(batch.inputs)[1])]
+    """Of each MoE layer, the load over all batches together."""
+    counts = [
+        torch.stack([routing.assigned_per_expert for routing in routings])
+        for batch in batches
+        if (routings := model(batch.inputs)[1])
+    ]
     if not counts:
         return torch.empty(0, 0, dtype=torch.float64)
-    total = torch.stack(counts).sum(0)
+    total = torch.stack(counts).sum(0).double()
     return total / total.sum(-1, keepdim=True)
-
-
-def _counts(routings: tuple[Routing, ...]) -> Float[Tensor, "layers E"]:
-    return torch.stack([routing.tokens_per_expert for routing in routings]).double()

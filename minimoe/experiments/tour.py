@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from minimoe.data.batches import Batch, validation_batches
 from minimoe.data.text import Corpus, Text
 from minimoe.experiments.routed import routed_sample
 from minimoe.files import usable_folder, write_file
+from minimoe.measure.bits import bits_per_byte
 from minimoe.measure.flops import count_flops, measured_flops
 from minimoe.measure.parameters import count_parameters, touched_parameters
 from minimoe.measure.routes import mean_load
@@ -20,14 +22,7 @@ from minimoe.model.transformer import Transformer
 from minimoe.show.report import Contender, Point, comparison_rows, tour_page, verdicts
 from minimoe.show.tables import text_table
 from minimoe.training.checkpoint import save_checkpoint, text_digest
-from minimoe.training.loop import (
-    Run,
-    bits_per_byte,
-    interrupt_between_steps,
-    next_batch,
-    start,
-    train_step,
-)
+from minimoe.training.loop import Run, next_batch, start, train, train_step
 
 BATCH_SIZE, LENGTH = 8, 128  # small: a minute's worth of steps teaches more than few large ones
 N_POINTS = 8  # of the validation curve
@@ -84,7 +79,7 @@ def run_tour(
     runs = {name: start(model, config, seed) for name, model in configs.items()}
     tokens = planned * BATCH_SIZE * LENGTH
     say(f"training dense and MoE in turn, {planned} steps, {tokens:,} bytes of text each")
-    curves = _train_in_turn(runs, text, deadline, progress(0, planned))
+    curves = _train_in_turn(runs, text, deadline, progress)
     say("measuring and drawing")
     contenders = tuple(_measure(run, text, curves[name], name) for name, run in runs.items())
     _write(contenders, runs, text, out, planned)
@@ -123,23 +118,32 @@ def _step_seconds(model: ModelConfig, corpus: Corpus, seconds: float) -> float:
 
 
 def _train_in_turn(
-    runs: dict[str, Run], text: Text, deadline: float, steps: Iterable[int]
+    runs: dict[str, Run],
+    text: Text,
+    deadline: float,
+    progress: Callable[[int, int], Iterable[int]],
 ) -> dict[str, list[Point]]:
     """Train until the plan, the deadline or Ctrl-C ends it; evaluate on the way and at the end."""
-    planned = next(iter(runs.values())).config.steps
-    evaluate_at = {round(planned * i / N_POINTS) for i in range(N_POINTS + 1)}
+    last = list(runs.values())[-1]
+    evaluate_at = {round(last.config.steps * i / N_POINTS) for i in range(N_POINTS + 1)}
     batches = _validation(text)
     curves: dict[str, list[Point]] = {name: [] for name in runs}
-    with interrupt_between_steps() as interrupted:
-        for done in steps:
-            last = interrupted() or time.perf_counter() > deadline
-            if last or done in evaluate_at:
-                _add_points(curves, runs, batches, text)
-            if last:
-                return curves
-            for run in runs.values():
-                train_step(run, next_batch(run, text.train))
+
+    def evaluate(run: Run, _routings: object) -> None:
+        if run is last and run.step in evaluate_at:
+            _add_points(curves, runs, batches, text)
+
+    def in_time(first: int, end: int) -> Iterator[int]:
+        for step in progress(first, end):
+            if time.perf_counter() > deadline:
+                return
+            yield step
+
     _add_points(curves, runs, batches, text)
+    with suppress(KeyboardInterrupt):
+        train(list(runs.values()), text.train, hooks=[evaluate], progress=in_time)
+    if last.step not in evaluate_at:
+        _add_points(curves, runs, batches, text)
     return curves
 
 

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from minimoe.config import AttentionConfig, LatentAttentionConfig, ModelConfig, MoEConfig
-from minimoe.model.attention import KVCache
+from minimoe.model.cache import KVCache
 from minimoe.model.transformer import Transformer
 
 

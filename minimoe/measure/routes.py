@@ -11,9 +11,9 @@ from torch import Tensor
 
 from minimoe.config import InputError
 from minimoe.data.batches import Batch
-from minimoe.model.routing import Router, Routing, limit_to_groups
+from minimoe.measure.bits import bits_per_byte
+from minimoe.model.routing import Router, Routing
 from minimoe.model.transformer import Transformer
-from minimoe.training.loop import bits_per_byte
 
 
 @dataclass(frozen=True)
@@ -61,25 +61,16 @@ def trace(model: Transformer, tokens: Int[Tensor, "B L"]) -> Trace:
             "a dense model has no router"
         )
     routings = model(tokens)[1]
-    values = [_values(layer.router, r) for layer, r in zip(layers, routings, strict=True)]
-    margins = [_margin(v, r.expert_ids) for v, r in zip(values, routings, strict=True)]
+    margins = [_margin(r.selection_scores, r.expert_ids) for r in routings]
     return Trace(
         torch.stack([r.logits for r in routings]),
         torch.stack([r.scores for r in routings]),
-        torch.stack(values),
+        torch.stack([r.selection_scores for r in routings]),
         torch.stack([r.expert_ids for r in routings]),
         torch.stack([r.weights for r in routings]),
         torch.stack([r.kept for r in routings]),
         torch.stack(margins),
     )
-
-
-def _values(router: Router, routing: Routing) -> Float[Tensor, "T E"]:
-    bias, config = router.expert_bias, router.config
-    values = routing.scores if bias is None else routing.scores + bias
-    if config.n_limited_groups < config.n_expert_groups:
-        values = limit_to_groups(values, config)
-    return values
 
 
 def _margin(values: Float[Tensor, "T E"], expert_ids: Int[Tensor, "T K"]) -> Float[Tensor, "T"]:
@@ -95,15 +86,12 @@ def expert_load(routing: Routing, mask: Bool[Tensor, "T"] | None = None) -> Floa
 
     Choices (0, 0, 1) of 2 experts give loads (2/3, 1/3).
     """
-    expert_ids = routing.expert_ids if mask is None else routing.expert_ids[mask]
-    n_experts = routing.logits.shape[1]
-    counts = torch.bincount(expert_ids.flatten(), minlength=n_experts)
-    return counts.double() / counts.sum().clamp_min(1)
+    return routing.of(mask).load
 
 
 def mean_load(batches: Sequence[Routing]) -> Float[Tensor, "E"]:
     """Load of one layer over several batches, each weighed by its number of assignments."""
-    counts = torch.stack([routing.tokens_per_expert for routing in batches]).sum(0)
+    counts = torch.stack([routing.assigned_per_expert for routing in batches]).sum(0)
     return counts.double() / counts.sum().clamp_min(1)
 
 

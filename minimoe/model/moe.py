@@ -1,13 +1,16 @@
-"""What does a Mixture-of-Experts layer do? Route, dispatch, compute, combine, add the shared."""
+"""The Mixture-of-Experts layer: route, dispatch, compute, combine, add the shared experts."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from minimoe import fast
 from minimoe.config import MoEConfig
-from minimoe.model.experts import Experts, SwiGLU
-from minimoe.model.init import initialize_, parameter_if
-from minimoe.model.routing import Router, Routing
+from minimoe.model.dispatch import combine, dispatch, plan_dispatch
+from minimoe.model.experts import Experts
+from minimoe.model.feed_forward import SwiGLU
+from minimoe.model.parameters import initialize_, matrix
+from minimoe.model.routing import Router, Routing, RoutingRule
 
 
 class MoE(nn.Module):
@@ -15,42 +18,53 @@ class MoE(nn.Module):
 
     y = sum over the K chosen experts of weight * expert(x), plus the shared experts
     (arXiv 2401.06066, equations 3 to 5; the residual connection is the block's). The shared experts
-    are a plain SwiGLU without biases, whatever the routed ones are.
+    are a plain SwiGLU without biases.
 
     Args:
         config: sizes and rules.
         seed: of the initial weights.
+        rule: how the router chooses; None = `minimoe.model.routing.route`.
     """
 
-    def __init__(self, config: MoEConfig, seed: int = 0) -> None:
+    def __init__(self, config: MoEConfig, seed: int = 0, rule: RoutingRule | None = None) -> None:
         super().__init__()
         self.config = config
-        self.router = Router(config)
+        self.router = Router(config, rule)
         self.experts = Experts(config)
         width = config.shared_width
         self.shared = SwiGLU(config.d_model, width) if width else None
-        self.shared_gate = parameter_if(config.gate_shared, 1, config.d_model)
+        self.shared_gate = matrix(1, config.d_model, spread=0.02) if config.gate_shared else None
         initialize_(self, seed)
 
     def forward(
-        self, x: Float[Tensor, "T D"], generator: torch.Generator | None = None
+        self, x: Float[Tensor, "T D"], noise_seed: int | torch.Generator | None = None
     ) -> tuple[Float[Tensor, "T D"], Routing]:
         """Send each token through its experts.
 
         Args:
             x: T token vectors.
-            generator: of the router's noise; None, as in evaluation, adds none.
+            noise_seed: of the router's noise; None, as in evaluation, adds none.
 
         Returns:
             y: what the experts add, same shape as x; exactly 0 for a token whose every assignment
                 was dropped, if there is no shared expert.
             routing: what the router decided.
         """
-        routing = self.router(x, generator)
-        y = self.experts(x, routing)
-        if self.shared is None:
-            return y, routing
-        shared = self.shared(x)
-        if self.shared_gate is not None:
-            shared = torch.sigmoid(nn.functional.linear(x, self.shared_gate)) * shared
-        return y + shared, routing
+        routing = self.router(x, noise_seed)
+        if self.config.plain_experts and fast.allowed(x):
+            y = fast.mixture(x, self.experts, routing)  # the next four lines at once, on all cores
+        else:
+            plan = plan_dispatch(routing)
+            rows = dispatch(x, plan)
+            outs = self.experts(rows, plan)
+            y = combine(outs, plan, routing.weights)
+        if self.shared is not None:
+            y = y + self.always(x)
+        return y, routing
+
+    def always(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
+        """What the shared experts add for every token, times sigmoid(gate . x) if gated."""
+        assert self.shared is not None
+        if self.shared_gate is None:
+            return self.shared(x)
+        return torch.sigmoid(nn.functional.linear(x, self.shared_gate)) * self.shared(x)

@@ -1,6 +1,6 @@
-"""What does the layer do, one token at a time, exactly as the papers write it?
+"""The slow reference: one token at a time, as the papers write it.
 
-Slow on purpose: every fast way in the package is tested against these loops.
+Every other way to compute the layer is tested against these loops.
 """
 
 import math
@@ -10,8 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from minimoe.config import MoEConfig, RopeConfig
-from minimoe.model.attention import Attention, LatentAttention
-from minimoe.model.experts import Experts, GeluMLP, SwiGLU
+from minimoe.model.attention import Attention
+from minimoe.model.experts import Experts
+from minimoe.model.feed_forward import GeluMLP, SwiGLU
+from minimoe.model.latent_attention import LatentAttention
 from minimoe.model.moe import MoE
 from minimoe.model.transformer import Transformer
 

@@ -26,10 +26,11 @@ from minimoe.config import (
 from minimoe.data.batches import Batch, validation_batches
 from minimoe.data.text import Corpus, Text
 from minimoe.files import write_file
+from minimoe.measure.bits import bits_per_byte
 from minimoe.model.routing import Routing
 from minimoe.model.transformer import Transformer
 from minimoe.training.checkpoint import load_model, resume, text_digest, train_config_in
-from minimoe.training.loop import AfterStep, Run, bits_per_byte
+from minimoe.training.loop import Hook, Run
 
 HERE = Path(__file__).parent
 LENGTH = 256  # positions, as in training
@@ -163,7 +164,7 @@ def _file(name: str) -> Path:
     return path
 
 
-def snapshots(text: Text, folder: Path) -> AfterStep:
+def snapshots(text: Text, folder: Path) -> Hook:
     """What to do after each step of a recipe: at SNAPSHOT_STEPS, write what the model chooses.
 
     folder/snapshot-NNNNNNN.safetensors holds the chosen experts of the probe, and in its metadata

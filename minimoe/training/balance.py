@@ -1,4 +1,4 @@
-"""What keeps every expert busy? The losses of the router, and the update of the selection bias."""
+"""Load balancing: the losses of the router, and the update of the selection bias."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,15 +24,11 @@ def load_balancing_loss(
         expert and K = 1. It is not bounded below by 1: with E = 2, K = 1, three tokens in four on
         expert 0 by near-ties (scores 1/2, 1/2) and one on expert 1 with score 1, it is 0.875.
     """
-    scores, expert_ids = routing.scores, routing.expert_ids
-    if mask is not None:
-        scores, expert_ids = scores[mask], expert_ids[mask]
-    n_experts = scores.shape[1]
-    counts = torch.bincount(expert_ids.flatten(), minlength=n_experts)
-    load = counts.to(scores.dtype) / expert_ids.numel()
+    routing = routing.of(mask)
+    scores, load = routing.scores, routing.load.to(routing.scores.dtype)
     smallest = torch.finfo(scores.dtype).tiny  # sigmoid scores can all be 0
     probabilities = scores / scores.sum(-1, keepdim=True).clamp_min(smallest)
-    return n_experts * (load * probabilities.mean(0)).sum()
+    return len(load) * (load * probabilities.mean(0)).sum()
 
 
 def router_z_loss(routing: Routing, mask: Bool[Tensor, "T"] | None = None) -> Float[Tensor, ""]:
@@ -41,8 +37,7 @@ def router_z_loss(routing: Routing, mask: Bool[Tensor, "T"] | None = None) -> Fl
     Returns:
         The loss, no unit. Logits of 0 for E = 8 experts give (ln 8)^2 = 4.324.
     """
-    logits = routing.logits if mask is None else routing.logits[mask]
-    return logits.logsumexp(-1).square().mean()
+    return routing.of(mask).logits.logsumexp(-1).square().mean()
 
 
 @torch.no_grad()
@@ -54,6 +49,6 @@ def update_expert_bias_(router: Router, routing: Routing, rate: float) -> None:
     """
     if router.expert_bias is None:
         return
-    counts = routing.tokens_per_expert
+    counts = routing.assigned_per_expert
     missing = counts.sum() - len(counts) * counts  # E * (mean - count), in whole numbers
     router.expert_bias += rate * missing.sign().to(router.expert_bias.dtype)

@@ -1,4 +1,4 @@
-"""How does a run survive being killed? A folder per checkpoint, complete or not there at all."""
+"""Checkpoints: a folder for each, complete or not there at all."""
 
 import hashlib
 import json
@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+from torch.nn import Parameter
 
 from minimoe.config import (
     InputError,
@@ -23,16 +24,11 @@ from minimoe.config import (
 )
 from minimoe.data.text import Corpus
 from minimoe.files import usable_folder, write_file
+from minimoe.model.routing import Routing
 from minimoe.model.transformer import Transformer
-from minimoe.training.loop import (
-    AfterStep,
-    Run,
-    StepRecord,
-    interrupt_between_steps,
-    next_batch,
-    start,
-    train_step,
-)
+from minimoe.training.loop import Hook, Run, StepRecord, start, train
+
+T = TypeVar("T", bound=Tensor)
 
 
 def text_digest(corpus: Corpus) -> str:
@@ -119,20 +115,31 @@ def resume(folder: Path, model_config: ModelConfig, config: TrainConfig, text: s
     _same("text", {"sha256": text}, {"sha256": state["text"]}, path)
     run = start(model_config, config)
     _load_weights(run.model, path)
-    tensors = _read_tensors(path / "optimizer.safetensors")
-    parts = ("exp_avg", "exp_avg_sq", "step")
-    wanted = {f"{name}.{part}" for name, _ in run.model.named_parameters() for part in parts}
-    if set(tensors) != wanted and tensors:
-        raise InputError(f"{path} is damaged: its optimizer state is of another model; delete it")
-    if tensors:
-        for name, parameter in run.model.named_parameters():
-            run.optimizer.state[parameter] = {part: tensors[f"{name}.{part}"] for part in parts}
+    named = dict(run.model.named_parameters())
+    for name in state.get("frozen", []):
+        named[name].requires_grad_(False)
+    _load_optimizer(run, named, path)
     run.history = state["history"]
     return run
 
 
+def _load_optimizer(run: Run, named: dict[str, Parameter], path: Path) -> None:
+    """AdamW's state of every parameter that was trained; a frozen one may have none."""
+    tensors = _read_tensors(path / "optimizer.safetensors")
+    parts = ("exp_avg", "exp_avg_sq", "step")
+    stored = {name.rpartition(".")[0] for name in tensors}
+    learning = {name for name, parameter in named.items() if parameter.requires_grad}
+    complete = {f"{name}.{part}" for name in stored for part in parts} == set(tensors)
+    if not complete or not stored <= set(named) or (tensors and not learning <= stored):
+        raise InputError(f"{path} is damaged: its optimizer state is of another model; delete it")
+    for name in stored:
+        run.optimizer.state[named[name]] = {part: tensors[f"{name}.{part}"] for part in parts}
+
+
 def _state(run: Run, text: str) -> dict[str, Any]:
+    named = _plain_names(dict(run.model.named_parameters()))
     return {
+        "frozen": [name for name, parameter in named.items() if not parameter.requires_grad],
         "model_config": asdict(run.model.config),
         "train_config": asdict(run.config),
         "text": text,
@@ -144,13 +151,18 @@ def _optimizer_tensors(run: Run) -> dict[str, Tensor]:
     state = run.optimizer.state
     return {
         f"{name}.{part}": tensor
-        for name, parameter in run.model.named_parameters()
+        for name, parameter in _plain_names(dict(run.model.named_parameters())).items()
         for part, tensor in state.get(parameter, {}).items()
     }
 
 
+def _plain_names(tensors: dict[str, T]) -> dict[str, T]:
+    """The names of an uncompiled model: torch.compile adds `_orig_mod.` to them."""
+    return {name.replace("_orig_mod.", ""): tensor for name, tensor in tensors.items()}
+
+
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return {name: tensor.contiguous() for name, tensor in _plain_names(tensors).items()}
 
 
 def _sync(folder: Path) -> None:
@@ -225,16 +237,16 @@ def train_in_folder(
     folder: Path,
     *,
     save_every: int = 100,
-    after_step: AfterStep | None = None,
+    hooks: Iterable[Hook] = (),
     progress: Callable[[int, int], Iterable[int]] = range,
 ) -> Run:
-    """Train to the end, with a checkpoint every so many steps; go on from the latest one, if any.
+    """Train to the end with a checkpoint every `save_every` steps; go on from the latest, if any.
 
     Ctrl-C saves a checkpoint and returns.
 
     Args:
         save_every: steps between two checkpoints; the last step is always saved.
-        after_step: looks at the run after every step, before the checkpoint is written.
+        hooks: called after every step, before the checkpoint is written.
         progress: gets the first step and the number of steps, returns an iterable over the rest.
 
     Returns:
@@ -252,14 +264,13 @@ def train_in_folder(
         run = start(model_config, config, config.seed)
     else:
         run = resume(folder, model_config, config, text)
-    with interrupt_between_steps() as interrupted:
-        for _ in progress(run.step, config.steps):
-            _, routings = train_step(run, next_batch(run, corpus))
-            if after_step is not None:
-                after_step(run, routings)
-            stop = interrupted()
-            if run.step % save_every == 0 or run.step == config.steps or stop:
-                save_checkpoint(run, folder, text)
-            if stop:
-                break
+
+    def save_sometimes(run: Run, _routings: tuple[Routing, ...]) -> None:
+        if run.step % save_every == 0 or run.step == config.steps:
+            save_checkpoint(run, folder, text)
+
+    try:
+        train(run, corpus, hooks=(*hooks, save_sometimes), progress=progress)
+    except KeyboardInterrupt:
+        save_checkpoint(run, folder, text)
     return run

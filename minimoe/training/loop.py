@@ -1,23 +1,38 @@
-"""How does it learn? One training step spelled out, and the run that repeats it."""
+"""Training: one step, and the loop that repeats it."""
 
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from minimoe.config import InputError, ModelConfig, TrainConfig
-from minimoe.data.batches import Batch, seeded_generator, training_batch
+from minimoe.data.batches import Batch, training_batch
 from minimoe.data.text import Corpus
-from minimoe.model.routing import Routing
+from minimoe.model.parameters import decays
+from minimoe.model.routing import Routing, RoutingRule
 from minimoe.model.transformer import Transformer
+from minimoe.randomness import derived_seed
 from minimoe.training.balance import load_balancing_loss, router_z_loss, update_expert_bias_
+
+# From the routing of one layer and the mask of its tokens (None = no padding) to a loss.
+RouterLoss = Callable[[Routing, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The two losses of the routers that a step adds to the cross-entropy."""
+
+    balance: RouterLoss = load_balancing_loss
+    z: RouterLoss = router_z_loss
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,7 @@ class Run:
     model: Transformer
     optimizer: torch.optim.AdamW
     config: TrainConfig
+    losses: Losses = Losses()
     history: list[StepRecord] = field(default_factory=list)
 
     @property
@@ -59,32 +75,43 @@ class Run:
         return len(self.history)
 
 
-# Looks at a run after each step, and at what the routers decided in it.
-AfterStep = Callable[[Run, tuple[Routing, ...]], None]
+# Called after each step with the run and with what each MoE layer decided in it.
+Hook = Callable[[Run, tuple[Routing, ...]], None]
+Runs = TypeVar("Runs", Run, list[Run])
 
 
-def start(model_config: ModelConfig, config: TrainConfig, seed: int = 0) -> Run:
-    """A new run: initial weights from `seed`, AdamW that decays matrices only.
+def start(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    seed: int = 0,
+    *,
+    rule: RoutingRule | None = None,
+    losses: Losses | None = None,
+) -> Run:
+    """A new run: initial weights from `seed`, and AdamW that decays matrices only.
 
-    Biases (the experts' stacked ones too), norm gains and attention sinks do not decay.
+    Args:
+        model_config, config: what is trained, and how.
+        seed: of the weights.
+        rule: how the routers choose; None = `minimoe.model.routing.route`.
+        losses: of the routers; None = the load-balancing loss and the z-loss.
+
+    Raises:
+        InputError: config.length exceeds the model's max_length.
     """
     if config.length > model_config.max_length:
         raise InputError(
             f"length must lie in [1, max_length={model_config.max_length}], got {config.length}"
         )
-    model = Transformer(model_config, seed).to(getattr(torch, config.dtype))
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        is_matrix = parameter.dim() > 1 and not name.endswith("bias")
-        (matrices if is_matrix else others).append(parameter)
+    model = Transformer(model_config, seed, rule).to(getattr(torch, config.dtype))
+    parameters = list(model.parameters())
     groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": [p for p in parameters if decays(p)], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if not decays(p)], "weight_decay": 0.0},
     ]
     betas = (config.beta1, config.beta2)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
-    return Run(model, optimizer, config)
+    return Run(model, optimizer, config, losses or Losses())
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -110,29 +137,42 @@ def cross_entropy(
     return losses.view_as(targets)
 
 
+def masked_mean(
+    values: Float[Tensor, "B L"], mask: Bool[Tensor, "B L"] | None
+) -> Float[Tensor, ""]:
+    """The mean where the mask is True; None = of all."""
+    return (values if mask is None else values[mask]).mean()
+
+
 def mean_over_layers(
-    loss: Callable[[Routing], Tensor], routings: tuple[Routing, ...], like: Tensor
+    loss: RouterLoss, routings: tuple[Routing, ...], mask: Bool[Tensor, "T"] | None, like: Tensor
 ) -> Float[Tensor, ""]:
     """A router loss averaged over the MoE layers; 0 for a dense model."""
-    return torch.stack([loss(r) for r in routings]).mean() if routings else like.new_zeros(())
+    if not routings:
+        return like.new_zeros(())
+    return torch.stack([loss(routing, mask) for routing in routings]).mean()
 
 
 def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]:
-    """One step: forward, losses, backward, clip, AdamW, selection bias. Appended to the history.
+    """One step: forward, losses, backward, clip, selection bias, AdamW, record.
+
+    Padding (where batch.mask is False) counts in no loss and in no load.
 
     Returns:
         What the step reports, and what each MoE layer decided for its batch.
+
+    Raises:
+        FloatingPointError: the gradient is not finite; the model is as before the step.
     """
     began = time.perf_counter()
     model, config, step = run.model, run.config, run.step + 1
-    for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate(config, step)
+    mask = None if batch.mask is None else batch.mask.flatten()
 
-    noise = seeded_generator(config.seed, run.step, "router noise")
-    logits, routings = model(batch.inputs, generator=noise)
-    language = cross_entropy(logits, batch.targets).mean()
-    balance = mean_over_layers(load_balancing_loss, routings, language)
-    z = mean_over_layers(router_z_loss, routings, language)
+    noise_seed = derived_seed(config.seed, run.step, "router noise")
+    logits, routings = model(batch.inputs, noise_seed=noise_seed)
+    language = masked_mean(cross_entropy(logits, batch.targets), batch.mask)
+    balance = mean_over_layers(run.losses.balance, routings, mask, language)
+    z = mean_over_layers(run.losses.z, routings, mask, language)
     loss = language + config.balance_weight * balance + config.z_weight * z
 
     run.optimizer.zero_grad(set_to_none=True)
@@ -143,9 +183,11 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
             f"the gradient of step {step} is not finite; lower learning_rate="
             f"{config.learning_rate} or clip_norm={config.clip_norm}"
         )
-    run.optimizer.step()
     for layer, routing in zip(model.moe_layers(), routings, strict=True):
-        update_expert_bias_(layer.router, routing, config.expert_bias_rate)
+        update_expert_bias_(layer.router, routing.of(mask), config.expert_bias_rate)
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate(config, step)
+    run.optimizer.step()
 
     before = run.history[-1] if run.history else None
     record = StepRecord(
@@ -162,25 +204,6 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
     return record, routings
 
 
-def train(
-    run: Run,
-    corpus: Corpus,
-    *,
-    steps: int | None = None,
-    after_step: AfterStep | None = None,
-) -> Run:
-    """Train until `steps` steps are done (default: config.steps); a resumed run goes on.
-
-    A run that was stopped and resumed reads what the uninterrupted one reads.
-    """
-    config = run.config
-    while run.step < (config.steps if steps is None else steps):
-        _, routings = train_step(run, next_batch(run, corpus))
-        if after_step is not None:
-            after_step(run, routings)
-    return run
-
-
 def next_batch(run: Run, corpus: Corpus) -> Batch:
     """The batch of the run's next step: a function of the seed and the step alone."""
     config = run.config
@@ -194,35 +217,54 @@ def next_batch(run: Run, corpus: Corpus) -> Batch:
     )
 
 
-@torch.no_grad()
-def bits_per_byte(
-    model: Transformer, batches: Iterable[Batch], domains: tuple[str, ...]
-) -> dict[str, float]:
-    """Mean -log2 p of the targets, in bits a token (a byte), for each domain and over "all".
+def train(
+    runs: Runs,
+    corpus: Corpus,
+    *,
+    steps: int | None = None,
+    hooks: Iterable[Hook] = (),
+    next_batch: Callable[[Run, Corpus], Batch] = next_batch,
+    progress: Callable[[int, int], Iterable[int]] = range,
+) -> Runs:
+    """Train one run, or several in turn, until `steps` steps are done. The only training loop.
 
-    A model that knows nothing has 8 bits a byte.
+    Several runs take one step each in turn, so a machine that slows down slows all of them. A run
+    that was stopped and resumed reads what the uninterrupted one reads.
+
+    Args:
+        runs: all at the same step.
+        corpus: the text.
+        steps: where to end, counted from the start of the run; None = config.steps.
+        hooks: called in order after each step of each run.
+        next_batch: makes the next batch of a run.
+        progress: gets the first step and the number of steps, returns an iterable over them.
+
+    Returns:
+        `runs`, trained in place.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, when every run has finished its step.
     """
-    sums = torch.zeros(len(domains), dtype=torch.float64)
-    counts = torch.zeros(len(domains), dtype=torch.int64)
-    for batch in batches:
-        losses = cross_entropy(model(batch.inputs)[0], batch.targets).double() / math.log(2)
-        ids = batch.domain_ids.flatten()
-        sums += torch.bincount(ids, losses.flatten(), len(domains))
-        counts += torch.bincount(ids, minlength=len(domains))
-    if not counts.sum():
-        raise InputError("there is no validation text to measure, got 0 batches")
-    bits = (sums / counts).tolist()
-    known = {name: b for name, b, n in zip(domains, bits, counts, strict=True) if n}
-    return {**known, "all": float(sums.sum() / counts.sum())}
+    each, hooks = [runs] if isinstance(runs, Run) else runs, tuple(hooks)
+    last = each[0].config.steps if steps is None else steps
+    for _ in progress(each[0].step, last):
+        with deferred_interrupt():
+            for run in each:
+                _, routings = train_step(run, next_batch(run, corpus))
+                for hook in hooks:
+                    hook(run, routings)
+    return runs
 
 
 @contextmanager
-def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a question that a loop asks between two steps.
+def deferred_interrupt() -> Iterator[None]:
+    """Defer the first Ctrl-C until the block ends; a second one interrupts at once.
 
-    Yields:
-        A function that says whether Ctrl-C was pressed; a second one interrupts at once.
+    In a thread that is not the main one there is nothing to defer: Python sends it no Ctrl-C.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     pressed = False
 
     def remember(signum: int, frame: FrameType | None) -> None:
@@ -232,6 +274,8 @@ def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
 
     before = signal.signal(signal.SIGINT, remember)
     try:
-        yield lambda: pressed
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt

@@ -766,7 +766,7 @@ def _meaning(config: ModelConfig) -> dict[str, object]:
     fields["dense_layers"] = tuple(sorted(config.dense_layers))
     if config.moe is not None:
         moe["shared_width"] = config.moe.shared_width
-        unused = ["experts_way", "allow_constant_weight", "n_shared_experts", "d_shared"]
+        unused = ["allow_constant_weight", "n_shared_experts", "d_shared"]
         if config.moe.activation == "swiglu":
             unused += ["activation_alpha", "activation_limit"]
         if config.moe.n_expert_groups == 1:

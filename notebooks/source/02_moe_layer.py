@@ -24,9 +24,9 @@ from matplotlib import pyplot as plt
 from minimoe import AttentionConfig, ModelConfig, MoE, MoEConfig, Routing, Transformer
 from minimoe.data.text import encode
 from minimoe.measure.parameters import recorded
+from minimoe.model.capacity import capacity
 from minimoe.model.dispatch import combine, dispatch, plan_dispatch
-from minimoe.model.experts import swiglu
-from minimoe.model.routing import capacity
+from minimoe.model.feed_forward import swiglu
 from minimoe.show.figures import plot_scores, plot_stacked, style
 from minimoe.show.tables import text_table
 
@@ -116,9 +116,9 @@ def margin(routing: Routing) -> float:
 _, elsewhere = MoE(config, seed=1).double()(x)  # another layer
 ids, other_ids = routing.expert_ids.tolist(), elsewhere.expert_ids.tolist()
 of_byte = dict(zip(question, ids, strict=True))
-assert [of_byte[byte] for byte in question] == ids and (routing.tokens_per_expert > 0).all()
+assert [of_byte[byte] for byte in question] == ids and (routing.assigned_per_expert > 0).all()
 assert min(margin(routing), margin(elsewhere)) > 1e-6 and ids != other_ids
-print("assignments per expert:", routing.tokens_per_expert.tolist())
+print("assignments per expert:", routing.assigned_per_expert.tolist())
 print("a space goes to", of_byte[" "], "here and to", other_ids[question.index(" ")], "elsewhere")
 print(f"smallest margin {margin(routing):.4f}, far above rounding: every machine chooses the same")
 
@@ -156,7 +156,7 @@ for i in range(2):
 
 # %%
 plan = plan_dispatch(routing)
-segments = (plan.slots // config.top_k).split(plan.tokens_per_expert.tolist())
+segments = (plan.slots // config.top_k).split(plan.assigned_per_expert.tolist())
 for e, segment in enumerate(segments):
     print(f"expert {e}: {len(segment)} rows  {''.join(question[t] for t in segment)!r}")
 print(f"rows in all: {len(plan.slots)}; if every expert took every token: {8 * len(x)}")
@@ -173,7 +173,7 @@ print(f"rows in all: {len(plan.slots)}; if every expert took every token: {8 * l
 
 # %%
 T, K = routing.expert_ids.shape
-assert plan.tokens_per_expert.sum() == T * K == len(plan.slots)
+assert plan.assigned_per_expert.sum() == T * K == len(plan.slots)
 back = combine(dispatch(x, plan, K), plan, routing.weights)
 assert (back - x).abs().max() < 1e-12  # without experts between, the weights 1 in sum give x back
 print(f"{T} tokens x {K} experts = {T * K} assignments; dispatch and combine alone change nothing")
@@ -206,8 +206,8 @@ layers = {name: MoE(c, seed=0).double() for name, c in configs.items()}
 figure, axes = plt.subplots(1, 3, figsize=(11, 4.2), sharey=True)
 for ax, (name, moe) in zip(axes, layers.items(), strict=True):
     r = moe(x)[1]
-    kept = plan_dispatch(r).tokens_per_expert
-    dropped = r.tokens_per_expert - kept
+    kept = plan_dispatch(r).assigned_per_expert
+    dropped = r.assigned_per_expert - kept
     bars = {f"expert {e}": {"kept": kept[e], "dropped": dropped[e]} for e in range(8)}
     plot_stacked(ax, bars, f"assignments, {name}")
 
@@ -284,7 +284,7 @@ print(f"head: {bytes_lost('head')} of {T} bytes lost")
 # %%
 losses = [bytes_lost("blocks.1.ff.experts.down", e) for e in range(8)]
 last = Transformer(shared, seed=0).double()(encode(question).long()[None])[1][-1]
-assert losses == last.tokens_per_expert.tolist() and margin(last) > 1e-6
+assert losses == last.assigned_per_expert.tolist() and margin(last) > 1e-6
 print("ff.experts.down, one expert at a time:", losses, "sum", sum(losses))
 
 # %% [markdown]

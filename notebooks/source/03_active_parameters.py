@@ -27,7 +27,7 @@ from minimoe.data.text import encode
 from minimoe.measure.flops import count_flops, measured_flops
 from minimoe.measure.memory import cache_elements_per_token
 from minimoe.measure.parameters import count_parameters, recorded, touched_parameters
-from minimoe.model.attention import KVCache
+from minimoe.model.cache import KVCache
 from minimoe.show.figures import plot_curves, plot_shares_log, plot_stacked, style
 from minimoe.show.tables import text_table
 from minimoe.zoo import configs, published
@@ -390,10 +390,10 @@ for i, char in list(enumerate(question))[-5:]:
 
 # %%
 for moe_layer, r in zip(opened.moe_layers(), routings):
-    idle = r.tokens_per_expert == 0
+    idle = r.assigned_per_expert == 0
     moe_layer.experts.gate_up.data[idle] = moe_layer.experts.down.data[idle] = float("nan")
 assert torch.equal(opened(encode(question).long()[None])[0], logits)
-n_idle = sum(int((r.tokens_per_expert == 0).sum()) for r in routings)
+n_idle = sum(int((r.assigned_per_expert == 0).sum()) for r in routings)
 print(f"{n_idle} of 64 experts destroyed, all logits the same to the last bit")
 
 # %% [markdown]

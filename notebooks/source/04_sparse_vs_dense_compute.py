@@ -28,9 +28,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minimoe import MoEConfig
 from minimoe.measure import energy, flops, memory, parameters, roofline, timing
-from minimoe.model.experts import SwiGLU, silu_gate
-from minimoe.model.init import initialize_
+from minimoe.model.feed_forward import SwiGLU, silu_gate
 from minimoe.model.moe import MoE
+from minimoe.model.parameters import initialize_
 from minimoe.show.figures import plot_curves, plot_parts_of_peak, plot_predicted, style
 from minimoe.show.tables import text_table
 

@@ -304,7 +304,7 @@ print("an undecided token: descent lowers the logit of expert 0 and raises the o
 # %%
 router = Router(replace(small, use_expert_bias=True)).double()
 update_expert_bias_(router, routing, rate=0.003)
-counts = routing.tokens_per_expert.double()
+counts = routing.assigned_per_expert.double()
 by_hand_bias = 0.003 * torch.sign(counts.mean() - counts)
 assert torch.equal(router.expert_bias, by_hand_bias)
 print("tokens", counts.int().tolist(), "bias", [f"{b:+.3f}" for b in router.expert_bias.tolist()])

@@ -23,7 +23,7 @@ from minimoe import ModelConfig, MoE, MoEConfig
 from minimoe.experiments import granularity
 from minimoe.experiments.granularity import by_trial, combinations, comparisons, finer, name_of
 from minimoe.measure.parameters import count_parameters
-from minimoe.model.experts import swiglu
+from minimoe.model.feed_forward import swiglu
 from minimoe.show.figures import plot_differences, plot_shares_log, style
 from minimoe.show.tables import text_table
 from minimoe.zoo.published import hub_shapes, published_model, published_models
@@ -268,7 +268,7 @@ print(f"floor: {mixture_floor_bits(languages, 512):.3f} bits a letter")
 # %%
 from minimoe import AttentionConfig, TrainConfig
 from minimoe.experiments.sweep import Trial, sweep
-from minimoe.training.loop import bits_per_byte
+from minimoe.measure.bits import bits_per_byte
 
 attention = AttentionConfig(d_model=32, n_heads=2, n_kv_heads=2, d_head=16)
 narrow = replace(coarse, d_model=32, d_expert=32)

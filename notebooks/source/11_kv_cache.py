@@ -25,8 +25,10 @@ from torch.nn.functional import rms_norm, scaled_dot_product_attention
 
 from minimoe import AttentionConfig, LatentAttentionConfig, ModelConfig, Transformer
 from minimoe.config import dense, moe
-from minimoe.model.attention import KVCache, make_attention, rotate, rotation_of
-from minimoe.model.init import initialize_
+from minimoe.model.cache import KVCache
+from minimoe.model.parameters import initialize_
+from minimoe.model.rotary import rotate, rotation_of
+from minimoe.model.transformer import make_attention
 from minimoe.show.figures import plot_bars_log, plot_curves, plot_stacked, style
 from minimoe.show.tables import text_table
 

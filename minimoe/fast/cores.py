@@ -1,4 +1,4 @@
-"""How do all cores compute the experts at once, each core its own experts?"""
+"""Experts on all cores at once, each core its own experts, with a hand-written gradient."""
 
 import functools
 import inspect
@@ -7,50 +7,51 @@ import os
 import sys
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from minimoe.model.dispatch import DispatchPlan
+from minimoe.fast.second import plain_gradients
+from minimoe.fast.sort import sorted_slots
 
 MIN_SHARE = 2_000_000  # multiply-adds of a core: below, waking it takes longer than it saves
 SMALL_MATRIX = 2**17  # numbers that one thread reads before a second one is awake
-MAX_SKEW = 1.5  # work of the fullest core over the mean: above, all cores compute every product
+MAX_SKEW = 1.5  # work of the fullest expert over a core's share: above, all cores compute together
 
 
-def experts_on_cores(
-    x: Float[Tensor, "T D"],
-    gate_up: Float[Tensor, "E F2 D"],
-    down: Float[Tensor, "E D F"],
-    weights: Float[Tensor, "T K"],
-    plan: DispatchPlan,
-) -> Float[Tensor, "T D"]:
-    """Dispatch, compute SwiGLU experts without biases, and combine, with a gradient by hand.
+def mixture(x: Tensor, experts: Any, routing: Any) -> Tensor:
+    """Dispatch the tokens, compute SwiGLU experts without biases, and combine.
 
-    A core takes whole experts, one after the other: what an expert reads and makes stays in that
-    core's cache, and no core waits for another between two products. Each expert's gradient is
-    written where it belongs. The same products as expert by expert, so the same FLOPs.
+    The same products as expert by expert, so the same FLOPs. A core takes whole experts, one after
+    the other: what an expert reads and makes stays in that core's cache.
 
     Args:
-        x: tokens.
-        gate_up, down: the stacked weights.
-        weights: combine weights.
-        plan: which expert gets which token; dropped assignments are not in it.
+        x: tokens [T, D].
+        experts: has the stacked weights gate_up [E, 2F, D] and down [E, D, F].
+        routing: has expert_ids, weights and kept, each [T, K].
 
     Returns:
-        The experts' weighted sum. It can be differentiated once; the other ways have no such limit.
+        The weighted sum [T, D]. It can be differentiated more than once.
     """
-    y: Tensor = _ExpertsOnCores.apply(x, gate_up, down, weights, plan, torch.is_grad_enabled())
+    gate_up, down, weights = experts.gate_up, experts.down, routing.weights
+    learns = torch.is_grad_enabled()
+    if len(x) == 1 and not learns:  # one token is never dropped
+        (weight,), (chosen,) = weights.tolist(), routing.expert_ids.tolist()
+        return _one_token(x, gate_up, down, weight, chosen)
+    n_experts = len(gate_up)
+    expert = routing.expert_ids.masked_fill(~routing.kept, n_experts).flatten()
+    *counts, n_dropped = torch.bincount(expert, minlength=n_experts + 1).tolist()
+    slots = sorted_slots(expert, n_experts)[: len(expert) - n_dropped]
+    y: Tensor = _Mixture.apply(x, gate_up, down, weights, slots, counts, learns)
     return y
 
 
-class _ExpertsOnCores(torch.autograd.Function):
+class _Mixture(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -58,30 +59,30 @@ class _ExpertsOnCores(torch.autograd.Function):
         gate_up: Tensor,
         down: Tensor,
         weights: Tensor,
-        plan: DispatchPlan,
+        slots: Tensor,
+        counts: list[int],
         learns: bool,
     ) -> Tensor:
-        n_rows, top_k = len(plan.slots), weights.shape[1]
-        counts = plan.tokens_per_expert.tolist()
-        token = plan.slots // top_k
+        n_rows, top_k = len(slots), weights.shape[1]
+        token = slots // top_k
         hidden = x.new_empty(n_rows, gate_up.shape[1])
         sigma = x.new_empty(n_rows, down.shape[2]) if learns else None
         out = x.new_empty(n_rows + 1, x.shape[1])
         out[n_rows] = 0  # where dropped assignments point
         place = token.new_full((weights.numel(),), n_rows)
-        place[plan.slots] = torch.arange(n_rows)
+        place[slots] = torch.arange(n_rows)
         place = place.view_as(weights)
         _share_out(_forward, counts, x, token, gate_up, down, hidden, sigma, out)
-        ctx.save_for_backward(
-            x, gate_up, down, weights, plan.slots, token, place, hidden, sigma, out
-        )
+        ctx.save_for_backward(x, gate_up, down, weights, slots, token, place, hidden, sigma, out)
         ctx.counts = counts
         return _sum_rows(place, out, weights)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, gate_up, down, weights, slots, token, place, hidden, sigma, out = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            plain = functools.partial(_plain, slots=slots, token=token, counts=ctx.counts)
+            return *plain_gradients(plain, (x, gate_up, down, weights), dy), None, None, None
         d_gate_up, d_down = torch.empty_like(gate_up), torch.empty_like(down)
         d_rows, d_weights = torch.empty_like(out), torch.zeros_like(weights)
         d_rows[len(token)] = 0
@@ -92,7 +93,24 @@ class _ExpertsOnCores(torch.autograd.Function):
             sigma, out, d_gate_up, d_down, d_rows, d_row_weights,
         )  # fmt: skip
         d_weights.view(-1)[slots] = d_row_weights
-        return _sum_rows(place, d_rows, None), d_gate_up, d_down, d_weights, None, None
+        return _sum_rows(place, d_rows, None), d_gate_up, d_down, d_weights, None, None, None
+
+
+def _plain(
+    x: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    weights: Tensor,
+    slots: Tensor,
+    token: Tensor,
+    counts: list[int],
+) -> Tensor:
+    """The same sum in operations that autograd differentiates as often as it is asked."""
+    outs = []
+    for expert, rows in enumerate(x[token].split(counts)):
+        gate, up = (rows @ gate_up[expert].T).chunk(2, 1)
+        outs.append((nn.functional.silu(gate) * up) @ down[expert].T)
+    return torch.zeros_like(x).index_add(0, token, torch.cat(outs) * weights.flatten()[slots, None])
 
 
 def _sum_rows(place: Tensor, rows: Tensor, weights: Tensor | None) -> Tensor:
@@ -169,18 +187,14 @@ def _backward(
         torch.mm(d_h, gate_up[expert], out=d_rows[start:end])
 
 
-def one_token_on_experts(
-    x: Float[Tensor, "1 D"],
-    gate_up: Float[Tensor, "E F2 D"],
-    down: Float[Tensor, "E D F"],
-    weights: Sequence[float],
-    experts: Sequence[int],
-) -> Float[Tensor, "1 D"]:
-    """The weighted sum of the K chosen experts for one token, without a gradient.
+def _one_token(
+    x: Tensor, gate_up: Tensor, down: Tensor, weights: Sequence[float], experts: Sequence[int]
+) -> Tensor:
+    """The weighted sum of the K chosen experts for one token [1, D], without a gradient.
 
-    Nothing is sorted, nothing copied: of the stacked weights just the K experts' are read. Small
-    ones by this thread alone, since waking another takes longer than such a product. Half of the
-    time goes into starting operations, so there are as few as possible.
+    Nothing is sorted or copied: only the weights of the K experts are read. Half of the time goes
+    into starting operations, so there are as few as possible. One thread reads small experts, since
+    waking another one takes longer than such a product.
     """
     n_threads = torch.get_num_threads()
     if gate_up.shape[1] * gate_up.shape[2] < SMALL_MATRIX:
@@ -200,43 +214,49 @@ def one_token_on_experts(
 
 
 def _share_out(function: Callable[..., None], counts: list[int], *tensors: Tensor | None) -> None:
-    """Run `function` for every expert: each core its share, or this thread all of them."""
+    """Run `function` for every expert: on all cores, or in this thread if that is quicker."""
     function, ends = without_python(function), list(itertools.accumulate(counts))
     n_cores, n_rows = torch.get_num_threads(), sum(counts)
-    shares = shares_of_cores(counts, n_cores)
-    fullest = max(sum(counts[expert] for expert in share) for share in shares)
     n_weights = next(t[0].numel() for t in tensors if t is not None and t.ndim == 3)
     small = n_rows * n_weights < n_cores * MIN_SHARE
-    watched = _get_current_dispatch_mode() is not None  # by one who sees just this thread
-    if n_cores == 1 or small or watched or fullest * n_cores > MAX_SKEW * n_rows:
+    watched = _get_current_dispatch_mode() is not None  # by an observer of this thread alone
+    if n_cores == 1 or small or watched or max(counts) * n_cores > MAX_SKEW * n_rows:
         function(list(range(len(counts))), counts, ends, *tensors)
         return
-    pool = _cores(n_cores)
-    runs = [
-        pool.submit(_record_nothing, function, share, counts, ends, *tensors) for share in shares
-    ]
-    for run in runs:
+    pool, todo = _cores(n_cores), deque(shares_of(counts, n_cores))
+
+    def work() -> None:
+        with torch.inference_mode():
+            while todo:
+                try:
+                    share = todo.popleft()
+                except IndexError:  # another core took the last one
+                    return
+                function(share, counts, ends, *tensors)
+
+    for run in [pool.submit(work) for _ in range(n_cores)]:
         run.result()
 
 
-def _record_nothing(function: Callable[..., None], *arguments: Any) -> None:
-    """Run it in this thread, for tensors made in inference mode, too."""
-    with torch.inference_mode():
-        function(*arguments)
+def shares_of(counts: Sequence[int], n_cores: int) -> list[list[int]]:
+    """Cut the experts into shares that free cores take in turn, large ones first.
 
-
-def shares_of_cores(counts: list[int], n_cores: int) -> list[list[int]]:
-    """Give each expert, the fullest first, to the core that has least to do so far.
+    Each share is about 1 / (2 * n_cores) of the rows that are left. So the last shares are small,
+    and a core that another program slows down takes fewer of them.
 
     Returns:
-        The experts of each core: counts (5, 1, 4, 2) on two cores give ((0, 1), (2, 3)).
+        The experts of each share: counts (5, 1, 4, 2) on two cores give ((0,), (2,), (3,), (1,)).
     """
-    shares: list[list[int]] = [[] for _ in range(n_cores)]
-    loads = [0] * n_cores
+    shares: list[list[int]] = []
+    left = sum(counts)
+    full = 0.0
     for expert in sorted(range(len(counts)), key=lambda e: -counts[e]):
-        core = loads.index(min(loads))
-        shares[core].append(expert)
-        loads[core] += counts[expert]
+        if not shares or (full <= 0 and counts[expert]):  # idle experts cost next to nothing
+            shares.append([])
+            full = left / (2 * n_cores)
+        shares[-1].append(expert)
+        full -= counts[expert]
+        left -= counts[expert]
     return shares
 
 
