@@ -38,7 +38,7 @@ from minimoe.experiments.granularity import (
 )
 from minimoe.measure.parameters import count_parameters
 from minimoe.model.moe import MoE
-from minimoe.model.routing import best
+from minimoe.model.selection import best
 from minimoe.model.transformer import Transformer
 from minimoe.training.checkpoint import text_digest
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from minimoe import MoEConfig, Routing
 from minimoe.model.capacity import capacity, keep_within_capacity
-from minimoe.model.routing import Router, best, route
+from minimoe.model.routing import Router, route
+from minimoe.model.selection import best
 
 LOGS = torch.tensor([[2.0, 1.0, 1.0]]).double().log()
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from minimoe.config import MoEConfig
 from minimoe.data.batches import Batch
 from minimoe.data.text import Corpus
-from minimoe.model.routing import Routing, RoutingRule, best, choose, route
+from minimoe.model.routing import Routing, RoutingRule, choose, route
+from minimoe.model.selection import best
 from minimoe.training.balance import load_balancing_loss
 from minimoe.training.loop import Losses, Run, next_batch
 

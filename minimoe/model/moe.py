@@ -17,8 +17,7 @@ class MoE(nn.Module):
     """A Mixture-of-Experts layer that returns what it decided.
 
     y = sum over the K chosen experts of weight * expert(x), plus the shared experts
-    (arXiv 2401.06066, equations 3 to 5; the residual connection is the block's). The shared experts
-    are a plain SwiGLU without biases.
+    (arXiv 2401.06066, equations 9 to 11; the residual connection is the block's).
 
     Args:
         config: sizes and rules.

@@ -1,6 +1,5 @@
 """The router: scores, the choice of experts, and the combine weights."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,10 +8,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils._pytree import register_dataclass
 
-from minimoe import fast
 from minimoe.config import MoEConfig
 from minimoe.model.capacity import count, keep_within_capacity
 from minimoe.model.parameters import matrix, zeros
+from minimoe.model.selection import best, limit_to_groups
 from minimoe.randomness import generator_of
 
 
@@ -23,8 +22,8 @@ class Routing:
     Attributes:
         logits: router output, before the score function.
         scores: after softmax or sigmoid over all E experts.
-        selection_scores: what top-k looked at: scores after noise, plus the selection bias, minus
-            infinity for the experts of a group that was ruled out. No gradient.
+        selection_scores: what top-k looked at, without gradient: scores after noise, plus the
+            selection bias; minus infinity in a group that was ruled out.
         expert_ids: the K chosen experts, best first.
         weights: the combine weights; each chosen expert's output is multiplied by its weight.
         kept: False where an assignment was dropped because its expert was full.
@@ -75,8 +74,8 @@ RoutingRule = Callable[[Tensor, MoEConfig, Tensor | None, Tensor | None], Routin
 class Router(nn.Module):
     """The matrix that scores the experts, and the rule that chooses among them.
 
-    `bias` is learned and part of the logits. `expert_bias` (the selection bias) is a buffer: no
-    gradient reaches it, and only `minimoe.training.balance.update_expert_bias_` changes it.
+    `bias` is learned and part of the logits. `expert_bias`, the selection bias, is a buffer that
+    only `minimoe.training.balance.update_expert_bias_` changes.
 
     Args:
         config: of the layer.
@@ -92,19 +91,15 @@ class Router(nn.Module):
         n_experts = config.n_routed_experts
         self.weight = matrix(n_experts, config.d_model, spread=0.02)  # nothing is decided yet
         self.bias = zeros(n_experts) if config.router_bias else None
-        self.register_buffer(
-            "expert_bias", torch.zeros(n_experts) if config.use_expert_bias else None
-        )
+        expert_bias = torch.zeros(n_experts) if config.use_expert_bias else None
+        self.register_buffer("expert_bias", expert_bias)
 
     def forward(
         self, x: Float[Tensor, "T D"], noise_seed: int | torch.Generator | None = None
     ) -> Routing:
-        """Route T tokens; `noise_seed` decides the noise of `router_noise`, None adds none.
-
-        Under autocast the logits keep the router's own precision (arXiv 2101.03961, section 2.4),
-        so that 16 bits change no choice.
-        """
+        """Route T tokens; `noise_seed` decides the noise of `router_noise`, None adds none."""
         device = x.device.type
+        # Under autocast the logits keep the router's precision (arXiv 2101.03961, section 2.4).
         if not x.is_meta and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):
                 logits = nn.functional.linear(x.to(self.weight.dtype), self.weight, self.bias)
@@ -175,26 +170,3 @@ def choose(
 def score(logits: Float[Tensor, "T E"], config: MoEConfig) -> Float[Tensor, "T E"]:
     """Softmax over all experts, or the sigmoid of each logit: (0, 0) gives (1/2, 1/2) in both."""
     return logits.softmax(-1) if config.score_function == "softmax" else logits.sigmoid()
-
-
-def best(values: Float[Tensor, "T E"], k: int) -> Int[Tensor, "T K"]:
-    """The k columns with the largest values, largest first; equal values: the lower number first.
-
-    (1, 3, 3, 2) with k=2 gives (1, 2), on every platform: the sort is stable.
-    """
-    if fast.allowed(values):
-        return fast.best(values, k)
-    return values.sort(dim=-1, descending=True, stable=True).indices[:, :k]
-
-
-def limit_to_groups(scores: Float[Tensor, "T E"], config: MoEConfig) -> Float[Tensor, "T E"]:
-    """Set the scores outside the best `n_limited_groups` groups to minus infinity.
-
-    Minus infinity and not 0: with negative selection biases a masked score of 0 would win.
-    """
-    grouped = scores.unflatten(-1, (config.n_expert_groups, -1))
-    group_scores = grouped.topk(config.n_group_scores, dim=-1).values.sum(-1)
-    allowed = torch.zeros_like(group_scores).scatter(
-        -1, best(group_scores, config.n_limited_groups), 1.0
-    )
-    return grouped.masked_fill(allowed.unsqueeze(-1) == 0, -math.inf).flatten(-2)

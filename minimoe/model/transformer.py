@@ -123,15 +123,7 @@ class Transformer(nn.Module):
                 not in the vocabulary.
         """
         n_read = 0 if cache is None else cache.n_read
-        room = self.config.max_length
-        if cache is not None:
-            room = min(room, cache.room)
-        if n_read + tokens.shape[1] > room:
-            raise InputError(
-                f"{n_read + tokens.shape[1]} positions exceed the {room} there is room for; "
-                "give a shorter text or a larger max_length"
-            )
-        self._check_tokens(tokens)
+        self._check(tokens, n_read, cache)
         tokens = tokens.long()
         x = nn.functional.embedding(tokens, self.embedding)
         positions = torch.arange(n_read, n_read + tokens.shape[1], device=tokens.device)
@@ -151,7 +143,16 @@ class Transformer(nn.Module):
         head = self.embedding if self.head is None else self.head
         return nn.functional.linear(self.norm(x), head), tuple(routings)
 
-    def _check_tokens(self, tokens: Integer[Tensor, "B L"]) -> None:
+    def _check(self, tokens: Integer[Tensor, "B L"], n_read: int, cache: KVCache | None) -> None:
+        """Refuse more positions than there is room for, and tokens outside the vocabulary."""
+        room, length = self.config.max_length, n_read + tokens.shape[1]
+        if cache is not None:
+            room = min(room, cache.room)
+        if length > room:
+            raise InputError(
+                f"{length} positions exceed the {room} there is room for; "
+                "give a shorter text or a larger max_length"
+            )
         if not tokens.numel() or torch.compiler.is_compiling() or fixed_shapes(tokens):
             return
         last = self.config.vocab_size - 1

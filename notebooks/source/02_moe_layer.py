@@ -21,7 +21,7 @@ from dataclasses import replace
 import torch
 from matplotlib import pyplot as plt
 
-from minimoe import AttentionConfig, ModelConfig, MoE, MoEConfig, Routing, Transformer
+from minimoe import AttentionConfig, ModelConfig, MoE, MoEConfig, Routing, Transformer, fast
 from minimoe.data.text import encode
 from minimoe.measure.parameters import recorded
 from minimoe.model.capacity import capacity
@@ -156,7 +156,7 @@ for i in range(2):
 
 # %%
 plan = plan_dispatch(routing)
-segments = (plan.slots // config.top_k).split(plan.assigned_per_expert.tolist())
+segments = (plan.slots // config.top_k).split(plan.kept_per_expert.tolist())
 for e, segment in enumerate(segments):
     print(f"expert {e}: {len(segment)} rows  {''.join(question[t] for t in segment)!r}")
 print(f"rows in all: {len(plan.slots)}; if every expert took every token: {8 * len(x)}")
@@ -166,28 +166,21 @@ print(f"rows in all: {len(plan.slots)}; if every expert took every token: {8 * l
 # and a segment keeps the order of the text. The segments differ in length: nothing here makes the
 # experts equally busy. That is the subject of notebook 05.
 #
-# The sorted rows can be computed in five ways: one expert after the other (`loop`), segment by
-# segment (`segments`), in one batch padded to the longest segment (`padded`), by one product of
-# matrices in groups (`grouped`), or by every core of the processor for some of the experts
-# (`cores`). They differ in speed, not in the result.
+# Each expert computes its own segment. On a CPU the package does the same sooner: each core of the
+# processor takes some of the experts (`minimoe.fast`). The two differ in speed, not in the result.
 
 # %%
 T, K = routing.expert_ids.shape
-assert plan.assigned_per_expert.sum() == T * K == len(plan.slots)
-back = combine(dispatch(x, plan, K), plan, routing.weights)
+assert plan.kept_per_expert.sum() == T * K == len(plan.slots)
+back = combine(dispatch(x, plan), plan, routing.weights)
 assert (back - x).abs().max() < 1e-12  # without experts between, the weights 1 in sum give x back
 print(f"{T} tokens x {K} experts = {T * K} assignments; dispatch and combine alone change nothing")
 
 # %%
-for way in ("loop", "segments", "padded", "cores"):
-    again, _ = MoE(replace(config, experts_way=way), seed=0).double()(x)
-    assert (again - y).abs().max() < 1e-12 * y.abs().max()
-in_groups = MoE(replace(config, experts_way="grouped"), seed=0)
-assert (in_groups(x.float())[0] - y).abs().max() < 1e-5 * y.abs().max()
-print("loop, segments, padded, cores: equal in float64; grouped: equal to the digits of float32")
-
-# %% tags=["raises-exception"]
-in_groups.double()(x)  # PyTorch's grouped product takes no float64, and the layer says so
+with fast.plain():  # segment by segment, in plain PyTorch
+    again, _ = MoE(config, seed=0).double()(x)
+assert (again - y).abs().max() < 1e-12 * y.abs().max()
+print("segment by segment, and by all cores at once: equal in float64")
 
 # %% [markdown]
 # ## Capacity: fixed room, dropped assignments
@@ -206,7 +199,7 @@ layers = {name: MoE(c, seed=0).double() for name, c in configs.items()}
 figure, axes = plt.subplots(1, 3, figsize=(11, 4.2), sharey=True)
 for ax, (name, moe) in zip(axes, layers.items(), strict=True):
     r = moe(x)[1]
-    kept = plan_dispatch(r).assigned_per_expert
+    kept = plan_dispatch(r).kept_per_expert
     dropped = r.assigned_per_expert - kept
     bars = {f"expert {e}": {"kept": kept[e], "dropped": dropped[e]} for e in range(8)}
     plot_stacked(ax, bars, f"assignments, {name}")

@@ -50,7 +50,6 @@ used_by_all = 3 * attention + 3 * D * 128 + 2 * (E * D + expert) + 7 * D + head
 everything = used_by_all + V * D + 2 * E * expert  # the input embedding, all routed experts
 one_token = used_by_all + D + 2 * K * expert  # one row of the embedding, K routed experts
 layer = MoEConfig(d_model=D, d_expert=F, n_routed_experts=E, top_k=K, n_shared_experts=1)
-layer = replace(layer, experts_way="loop")  # expert by expert, without padding
 heads = AttentionConfig(d_model=D, n_heads=H, n_kv_heads=G, d_head=d)
 config = ModelConfig(n_layers=3, attention=heads, d_ff=128, moe=layer, dense_layers=(0,))
 model, count = Transformer(config, seed=0).double(), count_parameters(config)

@@ -344,7 +344,7 @@ from minimoe.model.dispatch import dispatch, plan_dispatch
 
 x, moe, plain = stream[:4096], layers["MoE"], dense(K * F)
 gate_up, down, routing = moe.experts.gate_up.mT, moe.experts.down.mT, moe.router(x)
-rows = dispatch(x, plan_dispatch(routing), K).view(E, 4096 * K // E, D)  # as if loads were even
+rows = dispatch(x, plan_dispatch(routing)).view(E, 4096 * K // E, D)  # as if loads were even
 steps = {"whole layer": partial(moe, x), "no router": partial(moe.experts, x, routing)}
 steps["nor moving"] = lambda: silu_gate(rows @ gate_up) @ down
 steps["nor small matrices"] = partial(plain, x)

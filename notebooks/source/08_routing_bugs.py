@@ -22,13 +22,11 @@ from minimoe import AttentionConfig, ModelConfig, MoEConfig, TrainConfig, Transf
 from minimoe.data.text import encode, real_text
 from minimoe.experiments import probes
 from minimoe.experiments import routing_bugs as bugs
-from minimoe.experiments.routing_bugs import LINE_UP, padded, switched_on
+from minimoe.experiments.routing_bugs import LINE_UP, padded, suspect
 from minimoe.experiments.sweep import Outcome, Trial, sweep
-from minimoe.model import routing
 from minimoe.model.routing import route
 from minimoe.show.figures import plot_curves, plot_stacked, style
 from minimoe.show.tables import text_table
-from minimoe.training import loop
 
 style()
 torch.set_num_threads(1)  # for small models a second thread costs more than it saves
@@ -39,7 +37,7 @@ torch.set_num_threads(1)  # for small models a second thread costs more than it 
 # All are built from one config: 8 experts in 4 groups, each token sent to 2 experts from its best
 # 2 groups, combine weights that sum to 1, a balance loss and a selection bias. They read real text
 # of different lengths, filled up with padding, and the loss is that of the text alone. Suspects
-# `A` to `K` differ in one line or one setting. Do not open `minimoe/training/bugs.py` yet.
+# `A` to `K` differ in one line or one setting. Do not open `minimoe/experiments/routing_bugs.py` yet.
 
 # %%
 layer = MoEConfig(
@@ -57,9 +55,10 @@ text = real_text()
 # %%
 def train(letter: str, config: MoEConfig = layer, seeds: tuple[int, ...] = (0,)) -> list[Outcome]:
     """The suspect, trained on padded text once for each seed."""
-    with switched_on(letter, config) as changed, padded(lengths, recipe.length):
-        trial = Trial(ModelConfig(n_layers=2, attention=attention, moe=changed), recipe)
-        return sweep({letter: trial}, text.train, seeds=seeds)[letter]
+    it = suspect(letter, config)
+    model = ModelConfig(n_layers=2, attention=attention, moe=it.config)
+    trial = Trial(model, recipe, it.rule, it.losses)
+    return sweep({letter: trial}, text.train, seeds=seeds, next_batch=padded(lengths))[letter]
 
 
 def losses(outcome: Outcome) -> torch.Tensor:
@@ -122,8 +121,8 @@ def best_weight(letter: str, gaps: torch.Tensor) -> torch.Tensor:
     """Weight of the best expert, over the gap between the two best logits."""
     logits = torch.zeros(len(gaps), 8, dtype=torch.float64)
     logits[:, 0], logits[:, 1] = 1 + gaps, 1
-    with switched_on(letter, layer) as changed:
-        return routing.route(logits, changed, torch.ones(8).double()).weights[:, 0]
+    it = suspect(letter, layer)
+    return it.rule(logits, it.config, torch.ones(8).double(), None).weights[:, 0]
 
 
 gaps = torch.linspace(0.01, 4, 40).double()
@@ -152,11 +151,7 @@ plot_curves(ax, weights, "gap between the two best logits", "weight of the best 
 # %%
 def caught(probe) -> str:
     """The suspects for which the probe fails, each an untrained layer or model."""
-    failing = ""
-    for letter in LINE_UP:
-        with switched_on(letter, layer) as config:
-            failing += "" if probe(config) else letter
-    return failing
+    return "".join(letter for letter in LINE_UP if not probe(suspect(letter, layer)))
 
 
 # %%
@@ -205,8 +200,7 @@ plain = replace(layer, use_expert_bias=False, n_expert_groups=1, n_limited_group
 def pull(letter: str) -> torch.Tensor:
     """Minus the gradient of the balance loss, summed over the text, for each expert."""
     logits = planted.clone().requires_grad_(True)
-    with switched_on(letter, layer):
-        loss = loop.load_balancing_loss(route(logits, plain), is_text)
+    loss = suspect(letter, layer).losses.balance(route(logits, plain), is_text)
     return -torch.autograd.grad(loss, logits)[0][is_text].sum(0)
 
 
@@ -265,9 +259,9 @@ tokens = torch.stack([encode(sentence).long() for sentence in sentences])
 changed_last = torch.cat([tokens[3:, :-1], torch.full((1, 1), 33)], 1)
 
 
-def moved(letter: str, model: Transformer, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+def moved(model: Transformer, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """How far the logits of each byte of the last sentence differ between two batches."""
-    with switched_on(letter, layer), torch.no_grad():
+    with torch.no_grad():
         pair = [model.double()(batch)[0][-1] for batch in (one, other)]
     return (pair[0] - pair[1]).abs().amax(-1).round(decimals=9)
 
@@ -276,9 +270,12 @@ def moved(letter: str, model: Transformer, one: torch.Tensor, other: torch.Tenso
 def same_experts(letter: str) -> dict[str, int]:
     """Tokens that keep their experts when every selection bias is lowered by 1."""
     moe, x = trained[letter].model.double().moe_layers()[0], noise.repeat(1, 4)[:64]
-    with switched_on(letter, layer), torch.no_grad():
-        low = routing.route(x @ moe.router.weight.T, layer, moe.router.expert_bias - 1)
-        now = routing.route(x @ moe.router.weight.T, layer, moe.router.expert_bias)
+    rule, logits, bias = (
+        suspect(letter, layer).rule,
+        x @ moe.router.weight.detach().T,
+        moe.router.expert_bias,
+    )
+    low, now = (rule(logits, layer, b, None) for b in (bias - 1, bias))
     same = (low.expert_ids == now.expert_ids).all(-1).sum()
     return {"same experts": int(same), "other experts": len(x) - int(same)}
 
@@ -286,7 +283,7 @@ def same_experts(letter: str) -> dict[str, int]:
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(13, 4), width_ratios=(1, 1, 0.8))
 for ax, batch in zip(axes, (changed_last, tokens), strict=False):
-    far = {s: moved(s, trained[s].model, tokens[3:], batch) for s in "HBGK"}
+    far = {s: moved(trained[s].model, tokens[3:], batch) for s in "HBGK"}
     plot_curves(ax, {s: (range(30), y) for s, y in far.items()}, "byte", "change of its logits")
 plot_stacked(axes[2], {s: same_experts(s) for s in "HK"}, "tokens")
 
