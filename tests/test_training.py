@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
-from minimoe.data.batches import Batch, seeded_generator, training_batch, validation_batches
+from minimoe.data.batches import Batch, training_batch, validation_batches
 from minimoe.data.languages import markov_language, mixture_floor_bits, mixture_text
 from minimoe.data.text import Corpus
 from minimoe.measure.routes import expert_load, max_violation
+from minimoe.randomness import generator_of
 from minimoe.training.balance import load_balancing_loss, router_z_loss
 from minimoe.training.loop import (
     Run,
@@ -311,7 +312,7 @@ def test_the_noise_of_a_step_comes_from_seed_and_step_and_every_layer_draws_its_
     config = training(seed=5)
     run, batch = start(model_config(router_noise=0.5), config), batch_of(noise(), config)
     for step in range(2):
-        drawn = seeded_generator(5, step, "router noise")
+        drawn = generator_of(5, step, "router noise")
         wanted = run.model(batch.inputs, generator=drawn)[1]
         clean = run.model(batch.inputs)[1]
         _, routings = train_step(run, batch)

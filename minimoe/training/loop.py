@@ -13,10 +13,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from minimoe.config import InputError, ModelConfig, TrainConfig
-from minimoe.data.batches import Batch, seeded_generator, training_batch
+from minimoe.data.batches import Batch, training_batch
 from minimoe.data.text import Corpus
 from minimoe.model.routing import Routing
 from minimoe.model.transformer import Transformer
+from minimoe.randomness import generator_of
 from minimoe.training.balance import load_balancing_loss, router_z_loss, update_expert_bias_
 
 
@@ -128,7 +129,7 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate(config, step)
 
-    noise = seeded_generator(config.seed, run.step, "router noise")
+    noise = generator_of(config.seed, run.step, "router noise")
     logits, routings = model(batch.inputs, generator=noise)
     language = cross_entropy(logits, batch.targets).mean()
     balance = mean_over_layers(load_balancing_loss, routings, language)
