@@ -29,11 +29,11 @@ def test_a_seed_and_a_step_give_the_same_batch_on_every_machine() -> None:
 
 def test_neighbouring_seeds_and_steps_share_no_batch() -> None:
     drawn = {
-        tuple(draw(real_text().train, seed=seed, step=step).inputs.flatten().tolist())
-        for seed in range(12)
-        for step in range(12)
+        tuple(draw(numbered((5_000,)), seed=seed, step=step).inputs.flatten().tolist())
+        for seed in range(4)
+        for step in range(4)
     }
-    assert len(drawn) == 144
+    assert len(drawn) == 16
 
 
 def test_drawing_a_batch_leaves_the_global_generator_alone() -> None:
