@@ -1,8 +1,8 @@
-"""How does a notebook come from its source? Run in a fresh kernel, and stored without noise.
+"""Build the notebooks from their sources: run each in a fresh kernel and store it.
 
 python notebooks/build.py                build every notebook
 python notebooks/build.py 02_moe_layer   build one (02 is enough)
-python notebooks/build.py --check        say which stored notebook is not built from its source
+python notebooks/build.py --check        name the notebooks that differ from their source
 """
 
 import argparse
@@ -22,26 +22,27 @@ from nbformat import NotebookNode
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-COLOURS = 64  # enough for lines, text and a heat map; a quarter of the bytes of full colour
+COLOURS = 64  # of a stored picture; a quarter of the bytes of full colour
 CELL_SECONDS = 300
+# One thread gives the same digits everywhere. Another backend would draw into no notebook.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-# The patch version of Python, which a kernel would add here, says nothing about the notebook.
+# A kernel would add the patch version of Python here, which would change the stored file.
 LANGUAGE = {"name": "python", "file_extension": ".py", "pygments_lexer": "ipython3"}
 
 
 class BuildError(Exception):
-    """A cell failed: one line that names the notebook, the cell and the error."""
+    """A cell failed; the message is one line with the notebook, the cell and the error."""
 
 
 def read_source(path: Path) -> NotebookNode:
-    """The notebook that a percent-format source describes, not yet run.
+    """Read a percent-format source as a notebook that has not run.
 
     Args:
         path: a file `NN_name.py`.
 
     Returns:
-        The notebook; the id of a cell is a hash of its place and its text, so it stays the same
-        from build to build.
+        The notebook. A cell's id is a hash of its place and its text, so two builds agree.
     """
     cells = []
     for place, cell in enumerate(jupytext.read(path, fmt="py:percent").cells):
@@ -57,11 +58,11 @@ def read_source(path: Path) -> NotebookNode:
 
 
 def run(book: NotebookNode, name: str) -> NotebookNode:
-    """Run every cell in a fresh kernel on one thread, in the folder of the notebooks.
+    """Run every cell in a fresh kernel, on one thread and with inline figures.
 
     Args:
         book: the notebook; its outputs are filled in.
-        name: what to call it when a cell fails.
+        name: of the notebook, for messages.
 
     Returns:
         The same notebook, tidied.
@@ -78,7 +79,7 @@ def run(book: NotebookNode, name: str) -> NotebookNode:
         resources={"metadata": {"path": str(HERE)}},
     )
     try:
-        client.execute(env={**os.environ, "OMP_NUM_THREADS": "1"})
+        client.execute(env={**os.environ, **ENVIRONMENT})
     except CellExecutionError as error:
         first_line = (str(error.evalue).splitlines() or [""])[0]
         raise BuildError(f"{_where(book, name)}: {error.ename}: {first_line}") from None
@@ -90,7 +91,7 @@ def run(book: NotebookNode, name: str) -> NotebookNode:
 
 
 def _where(book: NotebookNode, name: str) -> str:
-    """The cell that ran last: every one before it has finished."""
+    """Name the cell that failed, or else the cell that ran last."""
     counts = [cell.get("execution_count") for cell in book.cells]
     last = max((place for place, count in enumerate(counts) if count), default=0)
     failed = [n for n, cell in enumerate(book.cells) if _failed(cell)]
@@ -105,14 +106,14 @@ def _failed(cell: NotebookNode) -> bool:
 
 
 def tidy(book: NotebookNode) -> NotebookNode:
-    """Take out of the outputs what differs from run to run or from machine to machine.
+    """Remove from the outputs what differs from run to run or from machine to machine.
 
     Args:
-        book: a notebook that was run; changed in place.
+        book: a notebook that has run; changed in place.
 
     Returns:
-        The same notebook: printed text in one piece, pictures in 64 colours, no paths of this
-        machine in a traceback, nothing of the kernel's in the metadata.
+        The same notebook. Printed text is joined, pictures have 64 colours, a traceback is one line
+        without paths, and the metadata holds nothing of the kernel.
     """
     book.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": LANGUAGE})
     for cell in book.cells:
@@ -130,7 +131,7 @@ def _tidied(output: NotebookNode) -> NotebookNode:
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Adjacent pieces of one stream as one: where a stream is cut is chance."""
+    """Join adjacent pieces of one stream, which is cut at random places."""
     joined: list[NotebookNode] = []
     for output in outputs:
         last = joined[-1] if joined else None
@@ -145,8 +146,8 @@ def _few_colours(png: str) -> str:
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
     paper = Image.new("RGBA", picture.size, "white")
     flat = Image.alpha_composite(paper, picture).convert("RGB")
-    # Maximal coverage keeps the hue of a thin line, where a median cut would merge two experts'
-    # colours. No dithering: it would speckle flat areas, and costs bytes.
+    # Maximum coverage keeps the colour of a thin line; a median cut would merge the colours of two
+    # experts. Dithering would put dots into flat areas and cost bytes.
     cover = Image.Quantize.MAXCOVERAGE
     few = flat.quantize(COLOURS, method=cover, kmeans=1, dither=Image.Dither.NONE)
     out = io.BytesIO()
@@ -155,15 +156,14 @@ def _few_colours(png: str) -> str:
 
 
 def disagreement(source: Path, product: Path) -> str | None:
-    """Where a stored notebook departs from its source.
+    """Compare a stored notebook with its source: kind, id, text and tags of every cell.
 
     Args:
         source: the percent-format file.
         product: the notebook that should have been built from it.
 
     Returns:
-        One line that says where, or None where they agree: the same cells, in kind, id, text and
-        tags.
+        One line that names the first difference, or None.
     """
     if not product.exists():
         return f"{product.name} was not built"
@@ -180,11 +180,11 @@ def _essence(cell: NotebookNode) -> tuple[str, str, str, tuple[str, ...]]:
 
 
 def build(source: Path, product: Path) -> None:
-    """Run a source and store the notebook, or leave the old one where a cell fails.
+    """Run a source and store the notebook; keep the old one if a cell fails.
 
     Args:
         source: the percent-format file.
-        product: the notebook to write; replaced in one step, never half-written.
+        product: the notebook to write; it is replaced in one step.
 
     Raises:
         BuildError: a cell failed.
@@ -199,14 +199,16 @@ def build(source: Path, product: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build or check the notebooks that are named, or all of them.
+    """Build or check the named notebooks, or all of them.
 
     Returns:
-        0, or 1 where a notebook failed or differs from its source, or 2 for a name unknown.
+        0; 1 if a notebook failed or differs from its source; 2 for an unknown name.
     """
     parser = argparse.ArgumentParser(description="Build the notebooks from notebooks/source.")
     parser.add_argument("names", nargs="*", help="for example 02_moe_layer or 02; default: all")
-    parser.add_argument("--check", action="store_true", help="only say which one is not up to date")
+    parser.add_argument(
+        "--check", action="store_true", help="only name those that are not up to date"
+    )
     options = parser.parse_args(arguments)
     sources = sorted((HERE / "source").glob("*.py"))
     for name in options.names:
@@ -225,7 +227,7 @@ def _one(source: Path, *, check: bool) -> int:
     if check:
         complaint = disagreement(source, product)
         if complaint:
-            print(f"{complaint}: run make notebooks", file=sys.stderr)
+            print(f"{complaint}; run: make notebooks", file=sys.stderr)
         return 1 if complaint else 0
     start = time.perf_counter()
     try:

@@ -1,4 +1,4 @@
-"""Under which conditions does every test run? The same ones, whatever ran before it."""
+"""The same conditions for every test, whatever ran before it."""
 
 import os
 
@@ -18,7 +18,7 @@ if "OMP_NUM_THREADS" not in os.environ:
 
 @pytest.fixture(autouse=True)
 def _same_numbers() -> None:
-    """A test that draws from torch's own generator draws the same numbers in any order of tests."""
+    """A test draws the same numbers from torch's own generator in any order of tests."""
     torch.manual_seed(0)
 
 

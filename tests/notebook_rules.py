@@ -1,7 +1,7 @@
-"""What makes a notebook one of this series? Each rule returns its complaints, none when it is kept.
+"""The rules of the notebook series; each rule returns its complaints about a notebook.
 
-`test_notebooks.py` holds every notebook against every rule, and every rule against a notebook that
-breaks it.
+`test_notebooks.py` checks every notebook against every rule, and every rule against a notebook
+that breaks it.
 """
 
 import ast
@@ -23,7 +23,7 @@ PATHS_OF_THIS_MACHINE = (str(Path(__file__).parent.parent), f"{Path.home()}/", "
 
 @dataclass(frozen=True)
 class Book:
-    """A stored notebook: its name without ending, its cells, its size in bytes."""
+    """A stored notebook: its name without suffix, its cells, its size in bytes."""
 
     name: str
     cells: list[NotebookNode]
@@ -51,7 +51,7 @@ def ending(book: Book) -> str:
 
 
 def verdict(book: Book) -> str:
-    """The paragraph that judges the claims, without the bold head it starts with."""
+    """The paragraph with the verdict on the claims, without its bold beginning."""
     found = re.search(r"\*\*Verdict on the claims?\b(.*?)(?=\*\*Try|\Z)", ending(book), re.S)
     return found[1] if found else ""
 
@@ -60,13 +60,13 @@ def verdict(book: Book) -> str:
 
 
 def cells_were_run_in_order(book: Book) -> list[str]:
-    """nbval compares nothing where nothing is stored, so the counts must be 1, 2, ... n."""
+    """The execution counts are 1, 2, ... n: nbval compares nothing where no output is stored."""
     counts = [cell.execution_count for _, cell in code_cells(book)]
     return [] if counts == list(range(1, len(counts) + 1)) else [f"execution counts are {counts}"]
 
 
 def outputs_are_stored(book: Book) -> list[str]:
-    """A cell that prints, or is meant to fail, has something stored to compare with."""
+    """A cell that prints, or is meant to fail, has a stored output."""
     missing = []
     for n, cell in code_cells(book):
         prints = re.search(r"^print\(", cell.source, re.M)
@@ -117,7 +117,7 @@ def between_25_and_40_cells(book: Book) -> list[str]:
 
 
 def code_cells_are_short(book: Book) -> list[str]:
-    """At most 15 lines that are not blank, and 6 in the median."""
+    """A code cell has at most 15 lines that are not blank; the median is at most 6."""
     lengths = [(n, len(lines(cell.source))) for n, cell in code_cells(book)]
     found = [f"cell {n} has {length} lines" for n, length in lengths if length > 15]
     middle = median(length for _, length in lengths)
@@ -159,14 +159,14 @@ def no_setting_up_or_download(book: Book) -> list[str]:
 
 
 def no_drawing_recipe(book: Book) -> list[str]:
-    """Figures are drawn by minimoe.show; making the Axes takes three lines at most."""
+    """minimoe.show draws the figures; a cell has at most three drawing calls, to make the Axes."""
     drawing = r"\b(plt|axe?s?(\[[^]]*\])?|fig|figure)\.\w+\("
     counts = [(n, len(re.findall(drawing, cell.source))) for n, cell in code_cells(book)]
     return [f"cell {n}: {count} drawing calls" for n, count in counts if count > 3]
 
 
 def known_tags(book: Book) -> list[str]:
-    """A cell whose output differs from run to run says so to the builder and to nbval."""
+    """Tags are known, and a cell with times has the tag that tells nbval to ignore its output."""
     found = []
     for n, cell in enumerate(book.cells):
         tags = set(cell.metadata.get("tags", []))
@@ -180,7 +180,7 @@ def known_tags(book: Book) -> list[str]:
 
 
 def opens_with_its_question(book: Book) -> list[str]:
-    """The first cell asks the ledger's question under the notebook's number."""
+    """The first cell has the notebook's number and its question from the ledger as title."""
     first = book.cells[0].source
     asked = {entry.name: entry.question for entry in notebooks()}.get(book.name)
     found = [
@@ -194,7 +194,7 @@ def opens_with_its_question(book: Book) -> list[str]:
 
 
 def predicts_looks_and_asserts_three_to_five_times(book: Book) -> list[str]:
-    """After each **Predict.** come, before the next: a code cell, a **Look.** and an assert."""
+    """Between two **Predict.** cells stand a code cell, a **Look.** and an assert."""
     rounds = [n for n, cell in enumerate(book.cells) if starts(cell, "Predict")]
     found = [] if 3 <= len(rounds) <= 5 or book.name == MAP else [f"{len(rounds)} rounds"]
     for here, after in zip(rounds, [*rounds[1:], len(book.cells)], strict=True):
@@ -217,7 +217,7 @@ def starts(cell: NotebookNode, word: str) -> bool:
 
 
 def figures_are_followed_by_words(book: Book) -> list[str]:
-    """A picture is described by the **Look.** cell after it: the text for those who cannot see."""
+    """A **Look.** cell follows each picture and describes it for readers who cannot see it."""
     return [
         f"cell {n}: no Look describes its picture"
         for n, cell in code_cells(book)
@@ -237,12 +237,11 @@ def closes_with_takeaway_and_answers(book: Book) -> list[str]:
 
 
 def numbers_in_prose_are_shown(book: Book) -> list[str]:
-    """A number in a text cell stands in an output or in the code of its notebook.
+    """A number in a text cell also occurs in an output or in the code of its notebook.
 
-    A number is ten or more, or has a fraction. Thousands separators do not matter, nor do final
-    zeros. Not looked at: code spans and blocks, headings, links, years,
-    arXiv ids, numbers of notebooks, bit widths, the **Predict.** paragraphs (guesses), the running
-    time and the **Source** paragraph.
+    Checked are numbers of ten or more, and fractions. Thousands separators and final zeros do not
+    matter. Not checked: code spans and blocks, headings, links, years, arXiv ids, notebook numbers,
+    bit widths, **Predict.** paragraphs (guesses), the running time and the **Source** paragraph.
     """
     known = set()
     for cell in book.cells:
@@ -260,7 +259,7 @@ def numbers_in_prose_are_shown(book: Book) -> list[str]:
 
 
 def shown(cell: NotebookNode) -> str:
-    """All text that a reader sees under a cell."""
+    """All text in the outputs of a cell."""
     outputs = cell.get("outputs", [])
     datas = [data for output in outputs for data in output.get("data", {}).items()]
     streams = [output.get("text", "") + output.get("evalue", "") for output in outputs]
@@ -268,7 +267,7 @@ def shown(cell: NotebookNode) -> str:
 
 
 def numbers(passage: str) -> list[Decimal]:
-    """The numbers of a passage; digits that belong to a word, as in float64, are none."""
+    """The numbers of a passage; digits inside a word, as in float64, do not count."""
     plain = re.sub(r"(?<=\d)(,|\{,\}|\u202f|\u2009|\\,)(?=\d{3}(?!\d))", "", passage)
     plain = re.sub(r"\b10\^\{?(-?\d+)\}?", r"1e\1", plain)
     return [
@@ -277,7 +276,7 @@ def numbers(passage: str) -> list[Decimal]:
 
 
 def prose(source: str) -> str:
-    """A text cell without what the rule on numbers does not look at."""
+    """A text cell without the parts that the rule on numbers does not check."""
     exempt = [
         r"```.*?```",
         r"`[^`\n]*`",
@@ -315,7 +314,7 @@ def answers_compile(book: Book) -> list[str]:
 
 
 def names_its_claims(book: Book) -> list[str]:
-    """A notebook names in its first cell the claims that the ledger gives it, and none unknown."""
+    """The first cell names the claims that the ledger gives this notebook, and no unknown claim."""
     ids = {claim.id for claim in claims()}
     due = {claim.id for claim in claims() if book.name[:2] in claim.notebooks}
     first = book.cells[0].source
@@ -325,7 +324,7 @@ def names_its_claims(book: Book) -> list[str]:
 
 
 def verdicts_agree_with_the_ledger(book: Book) -> list[str]:
-    """A verdict uses the words of the ledger, and those it gives to the claim."""
+    """The verdict on a claim uses the ledger's words for this claim."""
     said = " ".join(verdict(book).lower().replace("*", "").split())
     own = [c for c in claims() if book.name[:2] in c.notebooks]
     found = [f"no verdict on {c.id}" for c in own if c.id not in said and c.verdict != PLANNED]

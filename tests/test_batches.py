@@ -1,14 +1,12 @@
-"""Are batches a pure function of seed and step, and does validation cover the text?"""
-
-import time
+"""A batch depends only on corpus, seed and step; validation covers the text."""
 
 import pytest
 import torch
 
-from minimoe.config import InputError
 from minimoe.data.batches import Batch, training_batch, validation_batches
-from minimoe.data.text import Corpus, real_text
-from minimoe.randomness import generator_of
+from minimoe.data.packaged import real_text
+from minimoe.data.text import Corpus
+from minimoe.errors import InputError
 
 
 def numbered(sizes: tuple[int, ...]) -> Corpus:
@@ -24,28 +22,18 @@ def draw(corpus: Corpus, seed: int = 0, step: int = 0, **sizes: int) -> Batch:
     return training_batch(corpus, seed=seed, step=step, **sizes)
 
 
-def test_the_same_seed_and_step_give_the_same_batch() -> None:
-    assert torch.equal(draw(numbered((500,))).inputs, draw(numbered((500,))).inputs)
+def test_a_seed_and_a_step_give_the_same_batch_on_every_machine() -> None:
+    starts = draw(numbered((200, 50)), seed=3, step=7).inputs[:, 0].tolist()
+    assert starts == [176, 211, 34, 216, 209, 12, 212, 223]
 
 
 def test_neighbouring_seeds_and_steps_share_no_batch() -> None:
     drawn = {
-        tuple(draw(real_text().train, seed=seed, step=step).inputs.flatten().tolist())
-        for seed in range(12)
-        for step in range(12)
+        tuple(draw(numbered((5_000,)), seed=seed, step=step).inputs.flatten().tolist())
+        for seed in range(4)
+        for step in range(4)
     }
-    assert len(drawn) == 144
-
-
-def test_the_generator_of_seed_0_and_step_0_has_the_documented_seed() -> None:
-    assert generator_of(0, 0).initial_seed() == 5303414058334976765
-    assert generator_of(1, 2).initial_seed() != generator_of(2, 1).initial_seed()
-    assert generator_of(1, 11).initial_seed() != generator_of(11, 1).initial_seed()
-
-
-def test_two_uses_in_one_step_draw_from_two_streams() -> None:
-    seeds = {generator_of(0, 3, use).initial_seed() for use in ("", "router noise", "other")}
-    assert len(seeds) == 3
+    assert len(drawn) == 16
 
 
 def test_drawing_a_batch_leaves_the_global_generator_alone() -> None:
@@ -103,17 +91,6 @@ def test_a_domain_without_text_is_never_drawn() -> None:
     batch = draw(numbered((100, 0, 100)), batch_size=2000, length=1)
     share = batch.domain_ids.flatten().bincount() / 2000
     assert share.tolist() == pytest.approx([0.5, 0.0, 0.5], abs=0.05)
-
-
-def test_a_batch_of_16_x_256_takes_less_than_a_millisecond() -> None:
-    corpus = real_text().train
-    draw(corpus, batch_size=16, length=256)
-    times = []
-    for step in range(50):
-        start = time.perf_counter()
-        draw(corpus, step=step, batch_size=16, length=256)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1e-3
 
 
 def test_validation_targets_cover_the_text_in_order() -> None:

@@ -1,12 +1,12 @@
-"""Does the view do in a real browser what it says: layers, tokens, search, keys, side by side?"""
+"""The routing view shows the trace in a real browser: layers, tokens, search, keys, two models."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Browser, browser
+from browser import chromium_page
+from playwright.sync_api import Page, expect
 
 from minimoe.config import AttentionConfig, ModelConfig, MoEConfig
 from minimoe.experiments.routed import routed_sample
@@ -36,26 +36,41 @@ ALONE = SAMPLES["first"]
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("browser")) as started:
-        yield started
-        assert started.problems == []  # no exception, and nothing fetched, in any test
+def page() -> Iterator[Page]:
+    with chromium_page() as (opened, problems):
+        yield opened
+        assert problems == []  # in any test: no error, nothing fetched
 
 
 @pytest.fixture
-def alone(page: Browser, tmp_path: Path) -> Browser:
+def alone(page: Page, tmp_path: Path) -> Page:
     """The view of one model."""
     routing_view(ALONE, n_experts=N_EXPERTS, title="view").save(tmp_path / "view.html")
-    page.open(tmp_path / "view.html")
+    page.goto((tmp_path / "view.html").as_uri())
     return page
 
 
 @pytest.fixture
-def beside(page: Browser, tmp_path: Path) -> Browser:
+def beside(page: Page, tmp_path: Path) -> Page:
     """The view of two models side by side."""
     routing_view(SAMPLES, n_experts=N_EXPERTS, title="view").save(tmp_path / "view.html")
-    page.open(tmp_path / "view.html")
+    page.goto((tmp_path / "view.html").as_uri())
     return page
+
+
+def texts(page: Page, selector: str) -> list[str]:
+    """The text of every visible element."""
+    return page.locator(selector).filter(visible=True).all_text_contents()
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def search(page: Page, wanted: str) -> None:
+    page.keyboard.press("/")
+    page.keyboard.type(wanted)
 
 
 def decided(sample: Sample, layer: int, token: int) -> list[list[str]]:
@@ -69,92 +84,90 @@ def first_experts(sample: Sample, layer: int) -> list[int]:
     return [int(decided(sample, layer, t)[0][0]) for t in range(len(sample.text))]
 
 
-def panels(page: Browser) -> list[list[list[str]]]:
+def panels(page: Page) -> list[list[list[str]]]:
     """For each panel shown: the experts, and the numbers beside them."""
-    return page.read(
+    return page.evaluate(
         "[...document.querySelectorAll('.panel')].filter(n => n.checkVisibility()).map(panel => "
         "['b', '.value'].map(kind => [...panel.querySelectorAll('.row:not(.margin) ' + kind)]"
         ".map(node => node.textContent)))"
     )
 
 
-def colours(page: Browser) -> list[int]:
+def colours(page: Page) -> list[int]:
     """The expert whose colour each byte of the text shown has."""
-    return page.read(
+    return page.evaluate(
         "[...document.querySelectorAll('.text i')].filter(node => node.checkVisibility())"
         ".map(node => Number(node.className.match(/^e(\\d+)/)[1]))"
     )
 
 
-def marked(page: Browser, kind: str) -> list[int]:
+def marked(page: Page, kind: str) -> list[int]:
     """The bytes of the first text that have a class."""
-    return page.read(
+    return page.evaluate(
         f"[...document.querySelector('.text').querySelectorAll('i')].map((node, t) => "
         f"node.classList.contains('{kind}') ? t : -1).filter(t => t >= 0)"
     )
 
 
-def test_every_layer_and_text_shows_the_colours_of_the_trace(alone: Browser) -> None:
+def test_every_layer_and_text_shows_the_colours_of_the_trace(alone: Page) -> None:
     for number, sample in enumerate(ALONE):
-        alone.click(".tabs button", number)
+        alone.locator(".tabs button").nth(number).click()
         for layer in range(3):
             assert colours(alone) == first_experts(sample, layer)
             if layer < 2:
-                alone.press("]")
-        alone.press("[", "[", "[")  # one more than there are
-        assert alone.texts(".layer output") == ["layer 1 of 3"]
+                press(alone, "]")
+        press(alone, "[", "[", "[")  # one more than there are
+        assert texts(alone, ".layer output") == ["layer 1 of 3"]
 
 
-def test_clicking_on_the_slider_goes_to_the_layer_below_the_pointer(alone: Browser) -> None:
+def test_clicking_on_the_slider_goes_to_the_layer_below_the_pointer(alone: Page) -> None:
     alone.click("input[type=range]")  # the middle
-    assert alone.texts(".layer output") == ["layer 2 of 3"]
+    assert texts(alone, ".layer output") == ["layer 2 of 3"]
     assert colours(alone) == first_experts(ALONE[0], 1)
 
 
-def test_pointing_at_a_token_shows_its_weights_and_margin_in_each_layer(alone: Browser) -> None:
+def test_pointing_at_a_token_shows_its_weights_and_margin_in_each_layer(alone: Page) -> None:
     for layer in range(3):
         for token in (0, 9, 15, 31, 32):  # a letter, a space, a tab, the first two bytes of 路
-            alone.point_at(".text i", token)
+            alone.locator(".text i").nth(token).hover()
             assert panels(alone) == [decided(ALONE[0], layer, token)]
             margin = np.asarray(ALONE[0].margin)[layer, token]
-            assert alone.texts(".margin .value") == [f"{margin:.3f}"]
-        alone.press("]")
-    alone.point_at("h2")
-    assert alone.texts(".panel .hint") and panels(alone) == [[[], []]]
+            assert texts(alone, ".margin .value") == [f"{margin:.3f}"]
+        press(alone, "]")
+    alone.hover("h2")
+    assert texts(alone, ".panel .hint") and panels(alone) == [[[], []]]
 
 
-def test_searching_an_expert_lists_the_tokens_it_reads(alone: Browser) -> None:
+def test_searching_an_expert_lists_the_tokens_it_reads(alone: Page) -> None:
     for wanted, layer, expert in (("3.5", 2, 5), ("layer 2 expert 0", 1, 0), ("l1e3", 0, 3)):
-        alone.press("/")
-        alone.type(wanted)
+        search(alone, wanted)
         ids = np.asarray(ALONE[0].expert_ids)[layer]
         tokens = np.flatnonzero((ids == expert).any(-1)).tolist()
-        assert alone.texts(".layer output") == [f"layer {layer + 1} of 3"]
-        assert [int(n) - 1 for n in alone.texts(".hit .count:first-child")] == tokens
+        assert texts(alone, ".layer output") == [f"layer {layer + 1} of 3"]
+        assert [int(n) - 1 for n in texts(alone, ".hit .count:first-child")] == tokens
         first = [t for t in tokens if first_experts(ALONE[0], layer)[t] == expert]
         assert marked(alone, "also") == sorted(set(tokens) - set(first))
         assert marked(alone, "dim") == sorted(set(range(len(TEXT))) - set(tokens))
         shown = glyphs(TEXT)
         weights = np.asarray(ALONE[0].weights)[layer][ids == expert]
-        assert alone.texts(".hit .count:last-child") == [f"{weight:.3f}" for weight in weights]
-        for token, text in zip(tokens, alone.texts(".hit b"), strict=True):
+        assert texts(alone, ".hit .count:last-child") == [f"{weight:.3f}" for weight in weights]
+        for token, text in zip(tokens, texts(alone, ".hit b"), strict=True):
             start = max(t for t in range(token + 1) if shown[t] is not None)
             assert text[0] == {" ": "␣", "\n": "↵", "\t": "→"}.get(shown[start], shown[start])
-        alone.press("Escape")
-        assert alone.texts(".hit") == [] and marked(alone, "dim") == []
+        press(alone, "Escape")
+        assert texts(alone, ".hit") == [] and marked(alone, "dim") == []
 
 
-def test_enter_goes_from_one_token_found_to_the_next(alone: Browser) -> None:
-    alone.press("/")
-    alone.type("2.1")
-    tokens = [int(n) - 1 for n in alone.texts(".hit .count:first-child")]
+def test_enter_goes_from_one_token_found_to_the_next(alone: Page) -> None:
+    search(alone, "2.1")
+    tokens = [int(n) - 1 for n in texts(alone, ".hit .count:first-child")]
     assert len(tokens) > 2
     for key, token in (("Enter", tokens[0]), ("Enter", tokens[1]), ("Shift+Enter", tokens[0]),
                        ("Shift+Enter", tokens[-1])):  # fmt: skip
-        alone.press(key)
+        press(alone, key)
         assert marked(alone, "here") == [token]
         assert panels(alone) == [decided(ALONE[0], 1, token)]
-    alone.click(".hit", 1)
+    alone.locator(".hit").nth(1).click()
     assert marked(alone, "here") == [tokens[1]]
 
 
@@ -167,22 +180,16 @@ def test_enter_goes_from_one_token_found_to_the_next(alone: Browser) -> None:
         ("router", "write layer.expert, such as 1.0"),
     ],
 )
-def test_a_search_that_finds_no_expert_says_why(alone: Browser, asked: str, answer: str) -> None:
-    alone.press("/")
-    alone.type(asked)
-    assert alone.texts(".note") == [answer]
-    assert alone.texts(".hit") == []
+def test_a_search_that_finds_no_expert_says_why(alone: Page, asked: str, answer: str) -> None:
+    search(alone, asked)
+    assert texts(alone, ".note") == [answer]
+    assert texts(alone, ".hit") == []
 
 
-def test_top_tokens_are_those_of_the_trace_by_count_and_by_lift(alone: Browser) -> None:
-    alone.press("]")
+def test_top_tokens_are_those_of_the_trace_by_count_and_by_lift(alone: Page) -> None:
+    press(alone, "]")
     alone.click(".tops summary")
-    alone.settle()
-    rows = alone.read(
-        "[...document.querySelectorAll('.tops')].filter(node => node.checkVisibility())[0]"
-        ".querySelectorAll('tbody tr').length"
-    )
-    assert rows == N_EXPERTS
+    expect(alone.locator(".tops tbody tr").filter(visible=True)).to_have_count(N_EXPERTS)
     values = np.frombuffer(TEXT, np.uint8)
     in_text = np.bincount(values, minlength=256) / len(values)
     for expert in range(N_EXPERTS):
@@ -190,7 +197,7 @@ def test_top_tokens_are_those_of_the_trace_by_count_and_by_lift(alone: Browser) 
         counts = np.bincount(values[reads], minlength=256)
         lift = np.where(counts >= 3, counts / max(1, reads.sum()) / np.maximum(in_text, 1e-9), 0)
         by_count, by_lift = (
-            alone.texts(f".tops tbody tr:nth-child({expert + 1}) td:nth-child({column}) p")[0]
+            texts(alone, f".tops tbody tr:nth-child({expert + 1}) td:nth-child({column}) p")[0]
             for column in (2, 3)
         )
         numbers = sorted(counts[counts > 0], reverse=True)[:8]
@@ -204,99 +211,94 @@ def counted(words: str) -> list[float]:
     return [float(word.split(" ")[0]) for word in words.split("\u2009")[1:]]
 
 
-def test_keys_alone_reach_every_part(alone: Browser) -> None:
-    alone.read("document.querySelector('.text i').focus()")
-    alone.press("ArrowRight", "ArrowRight", "ArrowLeft")
+def test_keys_alone_reach_every_part(alone: Page) -> None:
+    alone.evaluate("document.querySelector('.text i').focus()")
+    press(alone, "ArrowRight", "ArrowRight", "ArrowLeft")
     assert marked(alone, "here") == [1]
     assert panels(alone) == [decided(ALONE[0], 0, 1)]
-    alone.press("End")
+    press(alone, "End")
     assert marked(alone, "here") == [len(TEXT) - 1]
-    alone.press("Home", "ArrowDown")
+    press(alone, "Home", "ArrowDown")
     assert marked(alone, "here")[0] >= TEXT.index(b"\n") + 1
     spoken = "document.activeElement.getAttribute('aria-label')"
-    assert "layer 1 of 3: expert" in alone.read(spoken)
-    alone.press("]")
-    assert "layer 2 of 3: expert" in alone.read(spoken) and "margin" in alone.read(spoken)
+    assert "layer 1 of 3: expert" in alone.evaluate(spoken)
+    press(alone, "]")
+    assert "layer 2 of 3: expert" in alone.evaluate(spoken) and "margin" in alone.evaluate(spoken)
     numbers = "document.querySelector('.moe-view').classList.contains('numbers')"
-    assert not alone.read(numbers)
-    alone.press("n")
-    assert alone.read(numbers)
-    assert "the layer before" not in "".join(alone.texts(".help dd"))
-    alone.press("?")
-    assert "the layer before" in "".join(alone.texts(".help dd"))
-    alone.press("t")
+    assert not alone.evaluate(numbers)
+    press(alone, "n")
+    assert alone.evaluate(numbers)
+    assert "the layer before" not in "".join(texts(alone, ".help dd"))
+    press(alone, "?")
+    assert "the layer before" in "".join(texts(alone, ".help dd"))
+    press(alone, "t")
     assert colours(alone) == first_experts(ALONE[1], 1)
 
 
-def test_letters_typed_into_the_search_are_no_commands(alone: Browser) -> None:
-    alone.press("/")
-    alone.type("nt]?")
-    assert alone.read("document.querySelector('[type=search]').value") == "nt]?"
-    assert alone.texts(".layer output") == ["layer 1 of 3"]
+def test_letters_typed_into_the_search_are_no_commands(alone: Page) -> None:
+    search(alone, "nt]?")
+    assert alone.evaluate("document.querySelector('[type=search]').value") == "nt]?"
+    assert texts(alone, ".layer output") == ["layer 1 of 3"]
     assert colours(alone) == first_experts(ALONE[0], 0)
 
 
-def test_models_side_by_side_share_layer_token_and_search(beside: Browser) -> None:
-    assert beside.texts("h4") == ["first", "second"]
-    beside.press("]")
+def test_models_side_by_side_share_layer_token_and_search(beside: Page) -> None:
+    assert texts(beside, "h4") == ["first", "second"]
+    press(beside, "]")
     both = [SAMPLES[name][0] for name in ("first", "second")]
     assert colours(beside) == [e for sample in both for e in first_experts(sample, 1)]
-    beside.point_at(".text i", 20)
+    beside.locator(".text i").nth(20).hover()
     assert panels(beside) == [decided(sample, 1, 20) for sample in both]
-    beside.click(".text i", 7)
-    beside.press("ArrowRight")
-    beside.point_at("h2")
+    beside.locator(".text i").nth(7).click()
+    press(beside, "ArrowRight")
+    beside.hover("h2")
     assert panels(beside) == [decided(sample, 1, 8) for sample in both]
-    beside.press("/")
-    beside.type("3.2")
+    search(beside, "3.2")
     counts = [int((np.asarray(sample.expert_ids)[2] == 2).sum()) for sample in both]
-    assert beside.texts(".note")[0].startswith(f"first: {counts[0]} tokens, second: {counts[1]}")
-    assert len(beside.texts(".hit")) == sum(min(40, count) for count in counts)
+    assert texts(beside, ".note")[0].startswith(f"first: {counts[0]} tokens, second: {counts[1]}")
+    assert len(texts(beside, ".hit")) == sum(min(40, count) for count in counts)
 
 
-def test_pointing_at_an_expert_dims_its_own_model_only(beside: Browser) -> None:
-    beside.point_at(".legend button", 4)
+def test_pointing_at_an_expert_dims_its_own_model_only(beside: Page) -> None:
+    beside.locator(".legend button").nth(4).hover()
     reads = (np.asarray(SAMPLES["first"][0].expert_ids)[0] == 4).any(-1)
     assert marked(beside, "dim") == np.flatnonzero(~reads).tolist()
     dimmed = "document.querySelectorAll('.text')[1].querySelectorAll('.dim').length"
-    assert beside.read(dimmed) == 0
+    assert beside.evaluate(dimmed) == 0
 
 
-def test_panes_stand_below_each_other_where_the_window_is_narrow(beside: Browser) -> None:
+def test_panes_stand_below_each_other_where_the_window_is_narrow(beside: Page) -> None:
     place = "[...document.querySelectorAll('.sample:not([hidden]) .pane')].map(n => n.offsetLeft)"
-    left, right = beside.read(place)
+    left, right = beside.evaluate(place)
     assert left < right
-    beside.size(400, 900)
-    left, right = beside.read(place)
+    beside.set_viewport_size({"width": 400, "height": 900})
+    left, right = beside.evaluate(place)
     assert left == right
-    assert beside.read("document.documentElement.scrollWidth") <= 400
+    assert beside.evaluate("document.documentElement.scrollWidth") <= 400
 
 
-@pytest.mark.parametrize("n_models", [1, 2])
 def test_ten_thousand_bytes_are_drawn_searched_and_relayered_in_moments(
-    page: Browser, tmp_path: Path, n_models: int
+    page: Page, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
-    text = ("def forward(self, x):  # 路由\n    return self.layer(x) * 0.5\n" * 200).encode()[
-        :10_000
-    ]
+    line = "def forward(self, x):  # 路由\n    return self.layer(x) * 0.5\n"
+    text = (line * 200).encode()[:10_000]
     samples = {}
-    for name in ("first", "second")[:n_models]:
+    for name in ("first", "second"):
         ids = rng.random((4, len(text), 16)).argsort(-1)[..., :2]
         samples[name] = [Sample("long", text, ids, rng.random(ids.shape))]
     view = routing_view(samples, n_experts=16, title="long")
-    assert len(view.html.encode()) < 1_500_000 * n_models
+    assert len(view.html.encode()) < 3_000_000
     view.save(tmp_path / "long.html")
-    page.open(tmp_path / "long.html")
-    for act in ("']'", "'['"):
-        event = f"new KeyboardEvent('keydown', {{key: {act}, bubbles: true}})"
-        spent = page.read(
+    page.goto((tmp_path / "long.html").as_uri())
+    for key in ("]", "["):
+        event = f"new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}})"
+        spent = page.evaluate(
             f"(() => {{ const began = performance.now(); document.body.dispatchEvent({event});"
             "document.body.offsetHeight; return performance.now() - began; })()"
         )
-        assert spent < 5000 * n_models, json.dumps(spent)  # a hang, not a slow machine
-    page.press("/")
-    page.type("2.3")
-    assert len(page.texts(".hit")) == 40 * n_models
-    page.click(".more-hits")
-    assert len(page.texts(".hit")) == 40 * n_models + 200
+        assert spent < 10_000, spent  # a hang, not a slow machine
+    search(page, "2.3")
+    expect(page.locator(".hit")).to_have_count(80)
+    page.locator(".more-hits").first.click()
+    expect(page.locator(".hit")).to_have_count(280)

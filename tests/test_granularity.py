@@ -11,7 +11,8 @@ import torch
 
 from minimoe.config import InputError, MoEConfig
 from minimoe.data.batches import validation_batches
-from minimoe.data.text import Text, real_text
+from minimoe.data.packaged import real_text
+from minimoe.data.text import Text
 from minimoe.experiments import granularity
 from minimoe.experiments.granularity import (
     JUDGED_STEPS,

@@ -12,17 +12,13 @@ from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, Routing
 from minimoe.data import Batch
 from minimoe.measure.bits import bits_per_byte
 from minimoe.measure.routes import (
-    batch_max_violation,
     chance_saturation,
     coactivation,
     dead_experts,
     expert_load,
-    global_max_violation,
-    load_entropy,
     max_violation,
     mean_load,
     removal_cost,
-    router_entropy,
     saturation,
     trace,
     without_expert,
@@ -99,31 +95,6 @@ def test_the_maximal_violation_has_its_documented_values() -> None:
     assert max_violation(load(*[1 / 8] * 8)) == 0
     assert max_violation(load(0, 0, 0, 1)) == 3
     assert max_violation(load(1 / 2, 1 / 4, 1 / 4)) == pytest.approx(0.5, abs=1e-15)
-
-
-def test_the_entropy_of_the_load_has_its_documented_values() -> None:
-    assert load_entropy(load(*[1 / 8] * 8)) == pytest.approx(3, abs=1e-14)
-    assert load_entropy(load(*[1 / 6] * 6)) == pytest.approx(math.log2(6), abs=1e-14)
-    assert load_entropy(load(0, 1, 0)) == 0
-    assert load_entropy(load(0.5, 0.25, 0.25, 0)) == pytest.approx(1.5, abs=1e-14)
-
-
-def test_the_routers_entropy_is_in_bits_for_each_token() -> None:
-    scores = torch.tensor([[0.25] * 4, [1.0, 0, 0, 0], [0.5, 0.5, 0, 0]])
-    got = router_entropy(routing([[0]] * 3, 4, scores))
-    assert got.tolist() == pytest.approx([2, 0, 1], abs=1e-14)
-
-
-def test_sigmoid_scores_are_made_to_sum_to_1_first() -> None:
-    scores = torch.tensor([[0.9, 0.9], [0.02, 0.06], [0.0, 0.0]])
-    got = router_entropy(routing([[0]] * 3, 2, scores)).tolist()
-    assert got == pytest.approx([1, 2 - 0.75 * math.log2(3), 0], abs=1e-6)
-
-
-def test_the_violation_of_batches_and_of_all_together_have_their_documented_values() -> None:
-    batches = [routing([[0], [0]], 2), routing([[1], [1]], 2)]
-    assert batch_max_violation(batches) == 1 and global_max_violation(batches) == 0
-    assert batch_max_violation(batches[:1] * 3) == global_max_violation(batches[:1] * 3) == 1
 
 
 # --- a trace ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Is the text the one that was promised, and is validation text really unseen?"""
+"""The text is the documented one, and no validation text was seen in training."""
 
 import dataclasses
 import hashlib
@@ -10,20 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from minimoe.config import InputError
-from minimoe.data import text as text_module
-from minimoe.data.text import (
-    PYTHON_SOURCE,
-    SENTENCE_PAIRS,
-    Corpus,
-    Text,
-    corpus_rows,
-    decode,
-    encode,
-    folder_text,
-    read_source,
-    real_text,
-)
+from minimoe.data import Corpus, Text, decode, encode, folder_text, packaged, real_text
+from minimoe.data.packaged import PYTHON_SOURCE, SENTENCE_PAIRS, read_source
+from minimoe.errors import InputError
 
 WORDS = ("router", "expert", "token", "weight", "score", "bias", "layer", "head", "loss", "gate")
 
@@ -73,15 +62,10 @@ def test_decode_gives_back_what_was_encoded_and_marks_broken_bytes() -> None:
 
 
 def test_real_text_has_exactly_these_bytes_in_each_domain() -> None:
-    sizes = {
-        row["domain"]: (row["train_bytes"], row["validation_bytes"])
-        for row in corpus_rows(real_text())
-    }
-    assert sizes == {
-        "english": (542_559, 62_033),
-        "chinese": (83_042, 19_886),
-        "python": (1_742_976, 173_702),
-    }
+    text = real_text()
+    assert text.train.domains == text.validation.domains == ("english", "chinese", "python")
+    assert text.train.bytes_per_domain.tolist() == [542_559, 83_042, 1_742_976]
+    assert text.validation.bytes_per_domain.tolist() == [62_033, 19_886, 173_702]
 
 
 def test_real_text_is_the_same_bytes_and_labels_every_time() -> None:
@@ -89,19 +73,6 @@ def test_real_text_is_the_same_bytes_and_labels_every_time() -> None:
     for side in both_sides():
         digest.update(side.tokens.numpy().tobytes() + side.domain_ids.numpy().tobytes())
     assert digest.hexdigest()[:16] == "f974b58547df8a3c"
-
-
-def test_every_domain_has_at_least_15_kb_of_validation_text() -> None:
-    assert real_text().validation.bytes_per_domain.min() >= 15_000
-
-
-def test_characters_per_byte_is_1_in_ascii_and_near_a_third_in_chinese() -> None:
-    share = {row["domain"]: row["characters_per_byte"] for row in corpus_rows(real_text())}
-    assert share["python"] > 0.999 and share["english"] > 0.999
-    assert 1 / 3 < share["chinese"] < 0.5
-    ids = torch.zeros(6, dtype=torch.uint8)
-    chinese = Corpus(encode("中文"), ids, ("chinese",))
-    assert corpus_rows(Text(chinese, chinese))[0]["characters_per_byte"] == 1 / 3
 
 
 def test_a_validation_paragraph_never_stands_in_training_text() -> None:
@@ -126,7 +97,7 @@ def test_a_chinese_label_is_on_chinese_lines_only() -> None:
 
 
 def test_the_pairs_hold_no_html_and_no_line_twice() -> None:
-    pairs = text_module._sentence_pairs(read_source(SENTENCE_PAIRS))
+    pairs = packaged._sentence_pairs(read_source(SENTENCE_PAIRS))
     english = [letters(pair[0][1]) for pair in pairs]
     chinese = [letters(pair[1][1]) for pair in pairs]
     assert len(set(english)) == len(set(chinese)) == len(pairs) == 2780

@@ -7,7 +7,7 @@ import pytest
 from texts import paragraphs
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig
-from minimoe.data.text import Text, folder_text, real_text
+from minimoe.data import Text, folder_text, real_text
 from minimoe.experiments.tour import as_json, run_tour, summary
 from minimoe.show.report import Contender, Point, verdicts
 from minimoe.training.checkpoint import load_model

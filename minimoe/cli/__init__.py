@@ -481,7 +481,7 @@ def lab(options: argparse.Namespace) -> None:
 
 
 def _text(folder: str | None) -> "Text":
-    from minimoe.data.text import folder_text, real_text
+    from minimoe.data import folder_text, real_text
 
     return real_text() if folder is None else folder_text(folder)
 

@@ -1,23 +1,21 @@
-"""What does the model read? Text with domains, synthetic languages, and batches of them."""
+"""Text with domains, synthetic languages, and batches of both."""
 
 from minimoe.data.batches import Batch, training_batch, validation_batches
+from minimoe.data.folder import folder_text
 from minimoe.data.languages import (
     MarkovLanguage,
-    TemplateLanguage,
     markov_language,
     mixture_floor_bits,
     mixture_text,
-    template_language,
 )
-from minimoe.data.text import Corpus, Text, corpus_rows, decode, encode, folder_text, real_text
+from minimoe.data.packaged import real_text
+from minimoe.data.text import Corpus, Text, decode, encode
 
 __all__ = [
     "Batch",
     "Corpus",
     "MarkovLanguage",
-    "TemplateLanguage",
     "Text",
-    "corpus_rows",
     "decode",
     "encode",
     "folder_text",
@@ -25,7 +23,6 @@ __all__ = [
     "mixture_floor_bits",
     "mixture_text",
     "real_text",
-    "template_language",
     "training_batch",
     "validation_batches",
 ]

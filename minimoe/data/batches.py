@@ -1,4 +1,4 @@
-"""Which tokens does a training step see? Batches as a pure function of corpus, seed and step."""
+"""Batches of tokens, computed from corpus, seed and step."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from minimoe.config import InputError
 from minimoe.data.text import Corpus
+from minimoe.errors import InputError
 from minimoe.randomness import generator_of
 
 
@@ -20,8 +20,8 @@ class Batch:
         inputs: token ids.
         targets: the token that follows each input.
         domain_ids: the domain of each target.
-        mask: False where a position is padding, which no loss and no statistic counts; None = no
-            padding.
+        mask: False where a position is padding, which counts in no loss and in no statistic of
+            the routers; None = there is no padding.
     """
 
     inputs: Int64[Tensor, "B L"]
@@ -39,9 +39,10 @@ def training_batch(
     step: int,
     domain_weights: Sequence[float] | None = None,
 ) -> Batch:
-    """Draw windows of the text: first a domain, then a byte of it where the window starts.
+    """Draw windows of the text at random.
 
-    A start too near the end of the text is moved back, so that the window fits.
+    For each window a domain is drawn first, then a byte of that domain as the first input. A start
+    too near the end of the text is moved back, so that the window fits.
 
     Args:
         corpus: the text.
@@ -49,14 +50,14 @@ def training_batch(
         length: positions in a sequence (L).
         seed: of the whole run, any integer.
         step: of the optimizer; the same seed and step give the same batch.
-        domain_weights: relative frequency of each domain of the corpus as the place where a
-            window starts; None = every domain that has text counts the same.
+        domain_weights: how often a window starts in each domain, relative to the others; None =
+            equally often in every domain that has text.
 
     Returns:
         The batch; inputs[:, 1:] equals targets[:, :-1].
 
     Raises:
-        InputError: the corpus is shorter than one window, or the weights fit no domain.
+        InputError: the corpus is shorter than one window, or the weights do not fit its domains.
     """
     _check_window(corpus, batch_size, length)
     generator = generator_of(seed, step)
@@ -75,15 +76,15 @@ def validation_batches(
 ) -> Iterator[Batch]:
     """Cut the text into windows whose targets do not overlap, in order.
 
-    What does not fill a last window is dropped; the last batch may hold fewer sequences. With
-    `max_bytes` every domain gets the same number of windows, or all it has, spread evenly over
-    it. A window belongs to the rarest domain among its targets.
+    Tokens that do not fill a last window are dropped. The last batch may hold fewer sequences.
+    With `max_bytes` every domain gets the same number of windows, or all that it has. They are
+    spread evenly over the domain. A window belongs to the rarest domain among its targets.
 
     Args:
         corpus: the text.
         batch_size: sequences in a batch (B).
         length: positions in a sequence (L).
-        max_bytes: the most targets to give in all; None = the whole text.
+        max_bytes: the largest number of targets in all batches together; None = the whole text.
 
     Returns:
         The batches, with (n - 1) // L sequences in all when max_bytes is None: 10 tokens cut
@@ -113,7 +114,7 @@ def _check_window(corpus: Corpus, batch_size: int, length: int) -> None:
 
 
 def _shares(corpus: Corpus, weights: Sequence[float] | None) -> Float64[Tensor, "domains"]:
-    """The relative frequency of each domain; 0 for a domain without text."""
+    """Relative frequency of each domain; 0 for a domain without text."""
     has_text = corpus.bytes_per_domain > 0
     if weights is None:
         return has_text.double()
@@ -144,7 +145,7 @@ def _windows(corpus: Corpus, starts: Int64[Tensor, "B"], length: int) -> Batch:
 def _evenly_chosen(
     corpus: Corpus, n_windows: int, length: int, max_bytes: int
 ) -> Int64[Tensor, "chosen"]:
-    """Windows in order, the same number of each domain as far as it has so many."""
+    """Choose the same number of windows for each domain, or all that it has; in order."""
     targets = corpus.domain_ids[1 : n_windows * length + 1].long().view(n_windows, length)
     by_count = corpus.bytes_per_domain.argsort(descending=True, stable=True)
     owners = by_count.argsort()[targets].amax(dim=1)  # rank by count: the highest is the rarest
@@ -155,7 +156,7 @@ def _evenly_chosen(
             f"for each of {len(groups)} domains, got {max_bytes}"
         )
     left, chosen = max_bytes // length, []
-    groups.sort(key=len)  # what a small domain leaves over goes to the larger ones
+    groups.sort(key=len)  # a small domain leaves its share to the larger ones
     for i, group in enumerate(groups):
         n = min(len(group), left // (len(groups) - i))
         chosen.append(group[torch.arange(n) * len(group) // n])

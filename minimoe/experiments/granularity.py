@@ -15,7 +15,8 @@ from torch import Tensor
 
 from minimoe.config import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data.batches import Batch, validation_batches
-from minimoe.data.text import Text, real_text
+from minimoe.data.packaged import real_text
+from minimoe.data.text import Text
 from minimoe.files import write_file
 from minimoe.measure.bits import bits_per_byte
 from minimoe.model.moe import MoE

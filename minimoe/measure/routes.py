@@ -1,4 +1,4 @@
-"""What did the router do? Every choice of a model, load, agreement, and life without an expert."""
+"""Routing decisions of a model: trace, load, agreement, and the effect of removing an expert."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
-from minimoe.config import InputError
 from minimoe.data.batches import Batch
+from minimoe.errors import InputError
 from minimoe.measure.bits import bits_per_byte
 from minimoe.model.routing import Router, Routing
 from minimoe.model.transformer import Transformer
@@ -21,13 +21,13 @@ class Trace:
     """What every MoE layer decided for every token, stacked over the layers.
 
     Attributes:
-        logits, scores, expert_ids, weights, kept: as in `Routing`; kept is False where an
-            assignment was dropped.
-        values: what the choice was made by: scores plus selection bias, minus infinity for the
-            experts of a group that was ruled out.
-        margin: the least value of a chosen expert minus the largest of one not chosen, at least 0.
-            The choice stays as it is while no value moves by half of it; with groups, while the
-            groups stay as well. Infinite where no other expert could be chosen.
+        logits, scores, expert_ids, weights, kept: as in `Routing`.
+        values: what top-k compared: scores plus selection bias, and minus infinity for the experts
+            of a group that was ruled out.
+        margin: the smallest value of a chosen expert minus the largest value of the others, at
+            least 0. The choice does not change while every value changes by less than half of it
+            (with groups: and while the same groups are chosen). Infinite where no other expert
+            could be chosen.
     """
 
     logits: Float[Tensor, "layers T E"]
@@ -41,14 +41,14 @@ class Trace:
 
 @torch.no_grad()
 def trace(model: Transformer, tokens: Int[Tensor, "B L"]) -> Trace:
-    """Read a text with the model and note what each MoE layer decides for each token.
+    """Run the model on a text and record what each MoE layer decides for each token.
 
     Args:
-        model: has at least one MoE layer; its dtype is that of the trace.
+        model: with at least one MoE layer. The trace has its dtype.
         tokens: in [0, vocab_size).
 
     Returns:
-        The trace; token (b, l) stands at b * L + l. Scores (1/2, 1/4, 1/4) with top_k=1 have
+        The trace; token (b, l) has index b * L + l. Scores (1/2, 1/4, 1/4) with top_k=1 have
         margin 1/4.
 
     Raises:
@@ -78,25 +78,31 @@ def _margin(values: Float[Tensor, "T E"], expert_ids: Int[Tensor, "T K"]) -> Flo
     return values.gather(-1, expert_ids).amin(-1) - others.amax(-1)
 
 
-# How busy are they? -----------------------------------------------------------------------------
+# Load -------------------------------------------------------------------------------------------
 
 
 def expert_load(routing: Routing, mask: Bool[Tensor, "T"] | None = None) -> Float[Tensor, "E"]:
-    """Share of the T * K assignments that each expert got; it sums to 1, 1/E at perfect balance.
+    """Compute each expert's share of the T * K assignments.
 
-    Choices (0, 0, 1) of 2 experts give loads (2/3, 1/3).
+    Args:
+        routing: of one layer.
+        mask: False for tokens that do not count.
+
+    Returns:
+        Shares that sum to 1, 1/E each at perfect balance; all 0 without a token. Choices (0, 0, 1)
+        of 2 experts give (2/3, 1/3).
     """
     return routing.of(mask).load
 
 
 def mean_load(batches: Sequence[Routing]) -> Float[Tensor, "E"]:
-    """Load of one layer over several batches, each weighed by its number of assignments."""
+    """Compute the load of one layer over several batches, weighted by their assignments."""
     counts = torch.stack([routing.assigned_per_expert for routing in batches]).sum(0)
     return counts.double() / counts.sum().clamp_min(1)
 
 
 def dead_experts(load: Float[Tensor, "E"]) -> int:
-    """Experts that got no assignment. Loads (1, 0, 0, 0) have 3."""
+    """Count the experts without an assignment: 3 for loads (1, 0, 0, 0)."""
     return int((load == 0).sum())
 
 
@@ -108,46 +114,15 @@ def max_violation(load: Float[Tensor, "E"]) -> float:
     return float(load.max() / load.mean() - 1)
 
 
-def batch_max_violation(batches: Sequence[Routing]) -> float:
-    """MaxVio_batch: the mean over batches of each batch's own MaxVio.
-
-    Two batches that send everything to expert 0 and to expert 1 of 2 have 1, and MaxVio_global 0.
-    """
-    return sum(max_violation(expert_load(routing)) for routing in batches) / len(batches)
-
-
-def global_max_violation(batches: Sequence[Routing]) -> float:
-    """MaxVio_global: MaxVio of the load over all batches together; a whole validation text.
-
-    At most MaxVio_batch if the batches are of one size: overloads of different experts cancel.
-    """
-    return max_violation(mean_load(batches))
-
-
-def load_entropy(load: Float[Tensor, "E"]) -> float:
-    """Entropy of the load in bits: log2 E at perfect balance, 0 if one expert gets everything."""
-    return float(torch.special.entr(load).sum()) / math.log(2)
-
-
-def router_entropy(routing: Routing) -> Float[Tensor, "T"]:
-    """Entropy of each token's scores in bits: how undecided the router was, 0 to log2 E.
-
-    Scores are made to sum to 1 first (sigmoid scores do not).
-    """
-    p = routing.scores.double()
-    p = p / p.sum(-1, keepdim=True).clamp_min(torch.finfo(p.dtype).tiny)
-    return torch.special.entr(p).sum(-1) / math.log(2)
-
-
-# Who goes with whom, and since when? ------------------------------------------------------------
+# Agreement --------------------------------------------------------------------------------------
 
 
 def coactivation(expert_ids: Int[Tensor, "T K"], n_experts: int) -> Float[Tensor, "E E"]:
-    """Of the tokens that chose expert i, the share that chose expert j too (row i, column j).
+    """Compute the share of expert i's tokens that also chose expert j (row i, column j).
 
     Returns:
-        Shares in [0, 1], 0 on the diagonal: the row of an expert that was chosen at all sums to
-        K - 1. Choices (0, 1), (0, 2) give row 0 (0, 1/2, 1/2) and row 1 (1, 0, 0).
+        Shares in [0, 1], 0 on the diagonal. The row of an expert with tokens sums to K - 1.
+        Choices (0, 1), (0, 2) give row 0 (0, 1/2, 1/2) and row 1 (1, 0, 0).
     """
     cells = (expert_ids.unsqueeze(2) * n_experts + expert_ids.unsqueeze(1)).flatten()
     together = torch.bincount(cells, minlength=n_experts**2).view(n_experts, n_experts).double()
@@ -158,13 +133,13 @@ def coactivation(expert_ids: Int[Tensor, "T K"], n_experts: int) -> Float[Tensor
 def saturation(
     earlier: Integer[Tensor, "layers T K"], final: Integer[Tensor, "layers T K"]
 ) -> Float[Tensor, "layers"]:
-    """Share of the final choices that were made at an earlier step already, for each layer.
+    """Compute the share of the final choices that an earlier step already made, for each layer.
 
-    The order of the K does not matter (arXiv 2409.02060 calls it router saturation).
+    The order of the K experts does not matter. arXiv 2409.02060 names it router saturation.
 
     Returns:
-        1 if all are the same, K/E on average for independent, balanced choices. Choices (0, 1) of
-        one token that end as (1, 2) have 1/2.
+        1 if all are the same; K/E on average for independent, balanced choices. One token that
+        first chose (0, 1) and finally (1, 2) has 1/2.
     """
     same = (earlier.unsqueeze(-1) == final.unsqueeze(-2)).any(-2)
     return same.double().mean((1, 2))
@@ -173,9 +148,9 @@ def saturation(
 def chance_saturation(
     earlier: Integer[Tensor, "layers T K"], final: Integer[Tensor, "layers T K"], n_experts: int
 ) -> Float[Tensor, "layers"]:
-    """The saturation to expect if each token's final choices were those of a random token.
+    """Compute the saturation to expect if each token's final choices were those of a random token.
 
-    It is K * sum over experts of the product of the two loads: K/E where one is balanced.
+    It is K * sum over experts of the product of the two loads: K/E if one of them is balanced.
     """
     loads = [
         torch.stack([torch.bincount(ids.flatten().long(), minlength=n_experts) for ids in each])
@@ -185,21 +160,21 @@ def chance_saturation(
     return final.shape[-1] * (loads[0].double() * loads[1].double()).sum(-1)
 
 
-# What if an expert were not there? --------------------------------------------------------------
+# Removing an expert -----------------------------------------------------------------------------
 
 
 @contextmanager
 def without_expert(model: Transformer, layer: int, expert: int) -> Iterator[None]:
-    """For a while no token chooses this expert: its selection bias is minus infinity.
+    """Remove one expert inside a `with` block, by a selection bias of minus infinity.
 
-    The next best takes its place, and the weights are those of the experts then chosen. Nothing
-    else changes, nothing is retrained, and the old selection bias is back afterwards, whatever
-    happens within. May be nested to remove several.
+    Its tokens choose the next best expert instead. Nothing else changes and nothing is retrained.
+    The old selection bias returns at the end of the block, also after an error. Nest several
+    blocks to remove several experts.
 
     Args:
-        model: is changed in place.
-        layer: which MoE layer, counted from 0.
-        expert: its number.
+        model: changed in place.
+        layer: index of the MoE layer, from 0.
+        expert: index of the expert.
 
     Raises:
         InputError: there is no such layer or expert, or fewer than top_k would be left.
@@ -223,7 +198,7 @@ def without_expert(model: Transformer, layer: int, expert: int) -> Iterator[None
 
 
 def _check_enough_left(router: Router, bias: Float[Tensor, "E"]) -> None:
-    """Refuse if the groups with the fewest experts left could be the ones that are allowed."""
+    """Refuse if the allowed groups might hold fewer than top_k experts."""
     config = router.config
     left = bias.isfinite().view(config.n_expert_groups, -1).sum(1)
     fewest = int(left.sort().values[: config.n_limited_groups].sum())
@@ -234,17 +209,17 @@ def _check_enough_left(router: Router, bias: Float[Tensor, "E"]) -> None:
 def removal_cost(
     model: Transformer, batches: Sequence[Batch], domains: tuple[str, ...], layer: int
 ) -> dict[str, Float[Tensor, "E"]]:
-    """What the loss gains when one expert of a layer is taken away, for each expert in turn.
+    """Compute how much the loss rises when one expert of a layer is removed, for each expert.
 
     Args:
-        model: its other experts stay as they are: nothing is retrained.
-        batches: text to judge on.
+        model: not retrained.
+        batches: the text on which the loss is computed.
         domains: their names, as in `Corpus.domains`.
-        layer: which MoE layer, counted from 0.
+        layer: index of the MoE layer, from 0.
 
     Returns:
-        For each domain that occurs, and for "all": bits a token more than with every expert; 0 for
-        one that nobody chose, below 0 where its absence helps.
+        For each domain that occurs, and for "all": the rise in bits a token. It is 0 for an expert
+        that no token chose, and below 0 where the model is better without the expert.
     """
     whole = bits_per_byte(model, batches, domains)
     n_experts = model.moe_layers()[layer].config.n_routed_experts

@@ -1,4 +1,4 @@
-"""What does an expert go by? Mutual information with a label, its control, and its interval."""
+"""Mutual information of expert and label, with a control and a confidence interval."""
 
 import math
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from minimoe.config import InputError
+from minimoe.errors import InputError
 
 
 @dataclass(frozen=True)
 class Specialisation:
-    """How much the chosen expert and a label say about each other, and how sure that is.
+    """How strongly the chosen expert and a label are related, with its uncertainty.
 
     Attributes:
-        nmi: normalised mutual information of the sample, 0 to 1.
-        low, high: the middle 95 % of what other texts of this kind would give.
-        control: what labels give that have nothing to do with the experts, on average. Above 0,
-            since a finite sample always shows some agreement: this is the bias of `nmi`.
-        control_high: the most that any of the shuffled labels gave.
+        nmi: normalised mutual information of the sample, in [0, 1].
+        low, high: 95 % bootstrap interval of nmi over the groups of the text.
+        control: mean nmi of shuffled labels. It is above 0, because a finite sample always shows
+            some agreement: this is the bias of `nmi`.
+        control_high: largest nmi of the shuffled labels.
         bits: the mutual information itself, in bits an assignment.
     """
 
@@ -32,40 +32,41 @@ class Specialisation:
 
     @property
     def is_outside(self) -> bool:
-        """Whether the whole interval lies above all that shuffled labels gave."""
+        """Whether the whole interval lies above `control_high`."""
         return self.low > self.control_high
 
     @property
     def excess(self) -> float:
-        """What is left of nmi when the mean of the control is taken off."""
+        """nmi minus the mean of the control."""
         return self.nmi - self.control
 
 
 def mutual_information(counts: Float[Tensor, "*Z E Y"]) -> float:
-    """I(expert; label) in bits, from how often each pair occurred; given Z, if there is a Z.
+    """Compute I(expert; label), or I(expert; label | Z) if there is a Z, from counts of pairs.
 
     Returns:
-        0 if they are independent; counts ((1, 0), (0, 1)) have 1 bit.
+        Bits; 0 if they are independent. Counts ((1, 0), (0, 1)) have 1 bit.
     """
     return _information(counts)[0]
 
 
 def normalised_mutual_information(counts: Float[Tensor, "*Z E Y"]) -> float:
-    """Mutual information over the smaller of the two entropies: the share of what could be known.
+    """Compute the mutual information divided by the smaller of the two entropies.
 
-    1 if the expert tells the label or the label tells the expert, 0 if they are independent or if
-    one of them never changes. The smaller entropy, since 16 experts can tell 3 languages in full,
-    and 200 tokens can tell 16 experts in full, but not the other way round.
+    It is 1 if the expert determines the label or the label determines the expert. It is 0 if they
+    are independent or if one of them never changes. The smaller entropy is the largest possible
+    value: 16 experts can determine 3 languages, but 3 languages cannot determine 16 experts.
 
     Returns:
-        No unit, in [0, 1]. Counts ((1, 0), (1, 0), (0, 2)) have 1; ((2, 1), (1, 2)) have 0.0817.
+        A number without unit, in [0, 1]. Counts ((1, 0), (1, 0), (0, 2)) have 1; counts
+        ((2, 1), (1, 2)) have 0.0817.
     """
     bits, most = _information(counts)
     return min(1.0, max(0.0, bits / most)) if most > 1e-12 else 0.0
 
 
 def _information(counts: Float[Tensor, "*Z E Y"]) -> tuple[float, float]:
-    """Mutual information and the smaller entropy, both in bits and given Z."""
+    """Compute the mutual information and the smaller entropy, both in bits and given Z."""
     p = counts.double() / counts.sum()
     given = _bits(p.sum((-2, -1)))
     expert, label = _bits(p.sum(-1)) - given, _bits(p.sum(-2)) - given
@@ -86,37 +87,37 @@ def specialisation(
     n_resamples: int = 200,
     seed: int = 0,
 ) -> Specialisation:
-    """Normalised mutual information of expert and label, over all T * K assignments of a layer.
+    """Measure how strongly expert and label are related, over all T * K assignments of a layer.
 
-    Tokens of one text are not independent: neighbours share a language, a word, often an expert.
-    So nothing here treats a single token as an observation; a group (a window, a sentence) is one.
+    Tokens of one text are not independent: neighbours often share a language, a word, an expert.
+    The unit of observation is therefore a group of tokens, such as a window or a sentence.
 
-    The control gives each group the labels of another group, in their order, begun at a random
-    place and repeated if they are too few. Labels keep their frequencies and their runs; only what
-    ties them to these tokens is lost. A label that is the same in a whole group is thus shuffled
-    between groups, one that is the same in all groups (the position) within them. Shuffling single
-    tokens would make an easier control: it breaks the runs, and a domain would look like a choice.
+    Control: each group gets the labels of another group. They keep their order, start at a random
+    place and repeat if there are too few. So labels keep their frequencies and their runs, and lose
+    their relation to the tokens. A label that is constant in a group (a domain) is shuffled between
+    groups; a label that is the same in all groups (the position) is shuffled within them. Shuffling
+    single tokens would break the runs, and a domain would look like a specialisation.
 
-    The interval is a bootstrap over groups. A resample holds fewer different groups than the text,
-    which raises its information once more; this shift is taken off, so that `nmi`, its interval
-    and its control carry the same bias and can be compared.
+    Interval: a bootstrap over groups, by hand, because it draws groups of different length. A
+    resample holds fewer different groups than the text, which raises its information. This shift is
+    subtracted, so that `nmi`, its interval and its control have the same bias.
 
     Args:
         expert_ids: the chosen experts.
-        labels: at least 0, one for each token.
-        groups: the group of each token; the tokens of a group stand together.
-        given: if not None, what is known already, such as the token itself: the information that
-            the label adds to it.
-        n_shuffles: of the labels; the chance that no shuffle reaches a value that chance alone
-            made is about 1 in n_shuffles + 1.
+        labels: of the tokens, at least 0.
+        groups: the group of each token; the tokens of a group are adjacent.
+        given: None, or what is already known of each token, such as its byte. Then the result is
+            the information that the label adds to it.
+        n_shuffles: shuffles of the labels. A value made by chance exceeds all of them with
+            probability 1 / (n_shuffles + 1).
         n_resamples: of the bootstrap.
         seed: of both.
 
     Returns:
-        The value with interval and control. Labels that repeat the expert have nmi 1.
+        The value with interval and control. Labels that equal the expert have nmi 1.
 
     Raises:
-        InputError: fewer than 2 groups, a group in two places, or a count below 1.
+        InputError: fewer than 2 groups, a group in two places, or a number below 1.
     """
     _check(labels, groups, n_shuffles, n_resamples)
     generator = torch.Generator().manual_seed(seed)
@@ -136,7 +137,7 @@ def specialisation(
 
 
 class _Table:
-    """Counts the pairs of expert and label, by whole numbers that name a pair."""
+    """Counts of (given, expert, label) triples, each triple numbered as one integer."""
 
     def __init__(
         self,
@@ -145,7 +146,7 @@ class _Table:
         given: Int[Tensor, "T"] | None,
         lengths: Int[Tensor, "G"],
     ) -> None:
-        experts = expert_ids.unique(return_inverse=True)[1]  # those that occur, without gaps
+        experts = expert_ids.unique(return_inverse=True)[1]  # only those that occur
         self.labels = labels.unique(return_inverse=True)[1]
         known = torch.zeros_like(labels) if given is None else given.unique(return_inverse=True)[1]
         self.shape = [int(part.max()) + 1 for part in (known, experts, self.labels)]
@@ -159,14 +160,14 @@ class _Table:
     def nmi(
         self, labels: Int[Tensor, "T"], weights: Float[Tensor, "G"] | None = None
     ) -> tuple[float, float]:
-        """Normalised, and in bits; `weights` says how often each group counts."""
+        """Compute the information, normalised and in bits; group g counts `weights[g]` times."""
         each = None if weights is None else weights[self.group].repeat_interleave(self.top_k)
         cells = (self.rows + labels.unsqueeze(1)).flatten()
         counts = torch.bincount(cells, each, math.prod(self.shape)).view(self.shape).double()
         return normalised_mutual_information(counts), mutual_information(counts)
 
     def shuffled(self, generator: torch.Generator) -> Int[Tensor, "T"]:
-        """Each group gets the labels of another, from a random place on, round and round."""
+        """Give each group the labels of another, cyclically, from a random place on."""
         other = torch.randperm(len(self.lengths), generator=generator)
         begin = torch.rand(len(other), generator=generator, dtype=torch.float64)
         length = self.lengths[other][self.group]
@@ -174,7 +175,7 @@ class _Table:
         return self.labels[self.starts[other][self.group] + (self.offset + first) % length]
 
     def drawn(self, generator: torch.Generator) -> Float[Tensor, "G"]:
-        """How often each group is drawn, in as many draws with replacement as there are groups."""
+        """Draw as many groups as there are, with replacement; count how often each is drawn."""
         n = len(self.lengths)
         draws = torch.randint(n, (n,), generator=generator)
         return torch.bincount(draws, minlength=n).double()
@@ -189,7 +190,7 @@ def _check(
     n_runs = len(torch.unique_consecutive(groups))
     if n_runs != n_groups:
         raise InputError(
-            f"the tokens of a group must stand together, got {n_runs} runs of {n_groups} groups"
+            f"the tokens of a group must be adjacent, got {n_runs} runs of {n_groups} groups"
         )
     if min(n_shuffles, n_resamples) < 1:
         raise InputError(

@@ -22,8 +22,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from minimoe import AttentionConfig, ModelConfig, MoEConfig, TrainConfig
-from minimoe.data.batches import validation_batches
-from minimoe.data.text import real_text
+from minimoe.data import real_text, validation_batches
 from minimoe.experiments.sweep import Trial, sweep
 from minimoe.measure.routes import dead_experts, expert_load, max_violation
 from minimoe.model.routing import Router, route

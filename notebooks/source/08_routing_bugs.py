@@ -19,7 +19,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from minimoe import AttentionConfig, ModelConfig, MoEConfig, TrainConfig, Transformer
-from minimoe.data.text import encode, real_text
+from minimoe.data import encode, real_text
 from minimoe.experiments import probes
 from minimoe.experiments import routing_bugs as bugs
 from minimoe.experiments.routing_bugs import LINE_UP, padded, suspect

@@ -1,0 +1,121 @@
+"""Text from a folder of the user."""
+
+from pathlib import Path
+
+from minimoe.data.text import (
+    MAX_DOMAINS,
+    Document,
+    Text,
+    paragraphs_of,
+    split_every,
+    text_of_splits,
+)
+from minimoe.errors import InputError
+
+SECTION_LENGTH = 4096  # characters; a section of a file stays on one side of the split
+
+
+def folder_text(path: str | Path, *, min_bytes: int = 10_000) -> Text:
+    """Read every UTF-8 file below a folder; each sub-folder is a domain.
+
+    Files directly in the folder form a domain with the folder's name. Hidden files and folders
+    are skipped. Files are cut into sections, at blank lines where they have some. The last of
+    every ten sections of a domain is validation text, so one file is enough.
+
+    Args:
+        path: the folder.
+        min_bytes: the smallest amount of text that is accepted, in bytes.
+
+    Returns:
+        The text, with the domains in alphabetical order.
+
+    Raises:
+        InputError: the folder is missing, empty or too small, a file is not UTF-8 text, or a
+            domain has no validation text that differs from its training text.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise InputError(f"{folder} {what}; give a folder that holds UTF-8 text files")
+    contents = _folder_contents(folder)
+    n_bytes = sum(len(content.encode()) for files in contents.values() for content in files)
+    if n_bytes < min_bytes:
+        raise InputError(
+            f"{folder} holds {n_bytes} bytes of text, at least {min_bytes} are needed; add files"
+        )
+    if len(contents) > MAX_DOMAINS:
+        raise InputError(
+            f"{folder} has {len(contents)} domains, at most {MAX_DOMAINS} are possible; "
+            "merge sub-folders"
+        )
+    splits = [split_every(_sections(domain, files), 10) for domain, files in contents.items()]
+    text = text_of_splits(splits, tuple(contents))
+    _check_validation(folder, text)
+    return text
+
+
+def _folder_contents(folder: Path) -> dict[str, list[str]]:
+    """Read the texts of each domain, with domains and files in alphabetical order."""
+    contents: dict[str, list[str]] = {}
+    for name, file in sorted((file.relative_to(folder).parts, file) for file in folder.rglob("*")):
+        if any(part.startswith(".") for part in name) or not file.is_file():
+            continue
+        domain = name[0] if len(name) > 1 else folder.resolve().name
+        if (text := _read_utf8(file).strip("\n")).strip():
+            contents.setdefault(domain, []).append(text)
+    return dict(sorted(contents.items()))
+
+
+def _read_utf8(file: Path) -> str:
+    data = file.read_bytes()
+    try:
+        text = data.decode("utf-8")
+        offset = data.find(b"\0")  # valid UTF-8, but no text holds it
+    except UnicodeDecodeError as error:
+        offset = error.start
+    if offset >= 0:
+        raise InputError(
+            f"{file} is not UTF-8 text: byte 0x{data[offset]:02x} at offset {offset}; "
+            "convert it to UTF-8 or move it out of the folder"
+        )
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def _sections(domain: str, texts: list[str]) -> list[Document]:
+    """Cut texts into at least ten sections, of at most SECTION_LENGTH characters."""
+    length = max(1, min(SECTION_LENGTH, sum(map(len, texts)) // 10))
+    sections = []
+    for text in texts:
+        start = 0
+        while start < len(text):
+            end = _section_end(text, start, length)
+            sections.append(paragraphs_of(domain, text[start:end]))
+            start = end
+    return [section for section in sections if section]
+
+
+def _section_end(text: str, start: int, length: int) -> int:
+    """Find a section's end: after the last blank line or line end, else after `length`."""
+    if len(text) - start <= length:
+        return len(text)
+    for boundary in ("\n\n", "\n"):
+        found = text.rfind(boundary, start + 1, start + length)
+        if found >= 0:
+            return found + len(boundary)
+    return start + length
+
+
+def _check_validation(folder: Path, text: Text) -> None:
+    counts = zip(
+        text.train.domains,
+        text.train.bytes_per_domain.tolist(),
+        text.validation.bytes_per_domain.tolist(),
+        strict=True,
+    )
+    for domain, n_train, n_validation in counts:
+        if not n_validation:
+            raise InputError(
+                f"domain {domain!r} of {folder} has {n_train} bytes of training text but "
+                f"{n_validation} bytes of validation text that differ from it, at least 1 is "
+                "needed; add text that does not repeat"
+            )
