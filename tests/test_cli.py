@@ -18,7 +18,7 @@ from minimoe import cli
 from minimoe import trained as trained_models
 from minimoe.cli import main
 from minimoe.config import preset
-from minimoe.measure.parameters import count_parameters
+from minimoe.formulas.parameters import count_parameters
 
 TRAIN = ["train", "--preset", "moe", "--steps", "2", "--batch-size", "2", "--length", "32"]
 

@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from minimoe import InputError
-from minimoe.measure.energy import (
-    EnergyAssumptions,
-    estimated_joules,
-    horowitz,
-    measured_joules,
-    package_joules,
-)
+from minimoe.formulas.energy import EnergyAssumptions, estimated_joules, horowitz
+from minimoe.measure.energy import measured_joules, package_joules
 
 
 def zone(root: Path, number: str, name: str, microjoules: int, limit: int = 1_000_000) -> Path:

@@ -12,16 +12,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from traffic import forward_traffic, training_traffic
 
 from minimoe import InputError, MoEConfig
-from minimoe.measure.flops import CUSTOM_FLOPS
-from minimoe.measure.memory import moe_elements
-from minimoe.measure.roofline import (
+from minimoe.formulas.memory import moe_elements
+from minimoe.formulas.roofline import (
+    MachinePeak,
     Prediction,
     Work,
     dense_work,
     layer_work,
     predicted_seconds,
 )
-from minimoe.measure.timing import MachinePeak
+from minimoe.measure.flops import CUSTOM_FLOPS
 from minimoe.model.experts import SwiGLU
 from minimoe.model.init import initialize_
 from minimoe.model.moe import MoE

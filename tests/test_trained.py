@@ -12,7 +12,7 @@ from texts import paragraphs
 from minimoe import cli, trained
 from minimoe.config import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data.text import Text, folder_text, real_text
-from minimoe.measure.parameters import count_parameters
+from minimoe.formulas.parameters import count_parameters
 from minimoe.trained import (
     RECIPES,
     SNAPSHOT_PART,

@@ -1,1 +1,1 @@
-"""What does it cost, and what did the router do?"""
+"""Measurements: costs of a model that is run, and the behaviour of its router."""

@@ -8,6 +8,7 @@ from statistics import median, quantiles
 import torch
 
 from minimoe.config import InputError
+from minimoe.formulas.roofline import MachinePeak
 
 Rounds = Callable[[int, int], Iterable[int]]
 
@@ -100,21 +101,6 @@ def time_interleaved(
             if number >= warm_up:
                 seconds[name].append(taken)
     return {name: Timing(tuple(taken)) for name, taken in seconds.items()}
-
-
-@dataclass(frozen=True)
-class MachinePeak:
-    """What this machine can do at best, measured on the spot with the threads it has now.
-
-    Attributes:
-        flops_per_second: of a large matrix product, 2 for each multiply-add.
-        bytes_per_second: of a large copy, each byte read and written counted.
-        seconds_per_operation: of the smallest tensor operation, nearly all of it overhead.
-    """
-
-    flops_per_second: float
-    bytes_per_second: float
-    seconds_per_operation: float
 
 
 def measure_peak(

@@ -1,13 +1,27 @@
-"""How long should it take, from its FLOPs, its bytes and the number of its operations?"""
+"""Seconds that a layer should take, by the roofline model."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from minimoe.config import InputError, MoEConfig
-from minimoe.measure.memory import expected_experts, moe_elements, swiglu_elements
-from minimoe.measure.timing import MachinePeak
+from minimoe.formulas.memory import expected_experts, moe_elements, swiglu_elements
 
 Bound = Literal["compute", "memory", "overhead"]
+
+
+@dataclass(frozen=True)
+class MachinePeak:
+    """What this machine can do at best, measured on the spot with the threads it has now.
+
+    Attributes:
+        flops_per_second: of a large matrix product, 2 for each multiply-add.
+        bytes_per_second: of a large copy, each byte read and written counted.
+        seconds_per_operation: of the smallest tensor operation, nearly all of it overhead.
+    """
+
+    flops_per_second: float
+    bytes_per_second: float
+    seconds_per_operation: float
 
 
 @dataclass(frozen=True)
