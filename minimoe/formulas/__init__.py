@@ -1,1 +1,1 @@
-"""Costs of a configuration by formula: nothing is built or run, and torch is not needed."""
+"""Costs of a configuration by formula; no model is built and torch is not needed."""

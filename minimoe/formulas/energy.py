@@ -1,4 +1,4 @@
-"""Joules of a computation, estimated from its FLOPs and bytes."""
+"""Energy of a computation, estimated from its FLOPs and bytes."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from minimoe.config import InputError
 
 @dataclass(frozen=True)
 class EnergyAssumptions:
-    """What an estimate of energy is made of; `dataclasses.replace` puts in other figures.
+    """The figures behind an estimate; `dataclasses.replace` changes one of them.
 
     Attributes:
-        joules_per_flop: of arithmetic, half a multiply-add.
-        joules_per_byte: between memory and chip.
-        source: where both are from.
+        joules_per_flop: energy of one FLOP; a multiply-add is two.
+        joules_per_byte: energy of moving one byte between memory and chip.
+        source: the publication of both figures.
     """
 
     joules_per_flop: float
@@ -21,19 +21,18 @@ class EnergyAssumptions:
 
 
 def horowitz(itemsize: int = 4) -> EnergyAssumptions:
-    """Horowitz's figures of 2014 for a chip in 45 nm at 0.9 V, the lower end for memory.
+    """Horowitz's figures of 2014 for a 45 nm chip at 0.9 V, the lower end for memory.
 
-    Only the arithmetic and the transfer from DRAM: nothing for instructions, caches, leakage or
-    cooling. Another chip needs other amounts, so the ratio of two estimates says more than their
-    joules.
+    They cover arithmetic and DRAM transfers. They leave out instructions, caches, leakage and
+    cooling. Other chips need other amounts: trust the ratio of two estimates, not their joules.
 
     Args:
-        itemsize: bytes of a number: 4, or 2 for 16-bit floats.
+        itemsize: bytes of a number, 2 or 4.
 
     Returns:
-        Joules. A multiplication of 3.7 pJ and an addition of 0.9 pJ make 2.3 pJ a FLOP in 32 bits,
-        1.1 and 0.4 pJ make 0.75 pJ in 16 bits. An access of 64 bits to DRAM takes 1.3 to 2.6 nJ:
-        162.5 pJ a byte at least, as much as 70 FLOPs in 32 bits.
+        Joules. In 32 bits a multiplication takes 3.7 pJ and an addition 0.9 pJ: 2.3 pJ a FLOP. In
+        16 bits they take 1.1 pJ and 0.4 pJ: 0.75 pJ a FLOP. Reading 64 bits from DRAM takes
+        1.3 nJ: 162.5 pJ a byte, as much as 70 FLOPs in 32 bits.
 
     Raises:
         InputError: the source has no figure for that size.
@@ -51,16 +50,16 @@ def horowitz(itemsize: int = 4) -> EnergyAssumptions:
 def estimated_joules(
     flops: int | float, n_bytes: int | float, assumptions: EnergyAssumptions
 ) -> float:
-    """An estimate, not a measurement: so much for each FLOP, and so much for each byte moved.
+    """Estimate the energy of FLOPs and moved bytes. This is not a measurement.
 
     Args:
-        flops: 2 for each multiply-add.
-        n_bytes: moved between memory and chip.
+        flops: at least 0; a multiply-add is two.
+        n_bytes: moved between memory and chip, at least 0.
         assumptions: joules of each.
 
     Returns:
-        Joules. By `horowitz()`, 10^12 FLOPs and 10^10 bytes take 2.3 + 1.625 = 3.925 J. One token
-        of DeepSeek-V3 at 16 bit takes 11.9 J for the 73.3 * 10^9 bytes of its weights.
+        Joules. With `horowitz()`, 10^12 FLOPs and 10^10 bytes take 2.3 + 1.625 = 3.925 J. In 16
+        bits, DeepSeek-V3 reads 73.3 * 10^9 bytes of weights for one token: 11.9 J.
 
     Raises:
         InputError: flops or n_bytes is below 0.

@@ -1,4 +1,4 @@
-"""Floating-point operations of a model, from its configuration."""
+"""FLOPs of a model, computed from its configuration."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from minimoe.formulas.parameters import count_parameters
 
 @dataclass(frozen=True)
 class FlopCount:
-    """FLOPs of one sequence's forward pass, matrix products only, 2 per multiply-add.
+    """FLOPs of the matrix products for one sequence; a multiply-add is two FLOPs.
 
     Attributes:
-        weights: products with weights, router and head included.
-        attention: scores and weighted sums over all L * L pairs of positions: what the causal mask
-            or a sliding window hides is not discounted, as is usual, though a kernel may skip it.
-        rescored: scores that the backward pass computes once more instead of keeping them.
+        weights: forward products with weights, router and head included.
+        attention: forward scores and weighted sums over all L * L pairs of positions. Pairs that
+            the causal mask or a sliding window hides are counted too, as is usual.
+        rescored: scores that the backward pass computes again instead of storing them.
         length: positions of the sequence (L).
     """
 
@@ -30,11 +30,7 @@ class FlopCount:
 
     @property
     def training(self) -> int:
-        """FLOPs of forward and backward.
-
-        Backward costs twice the forward, and computes the scores of plain attention again, which
-        makes it 2.5 times the forward there.
-        """
+        """FLOPs of forward and backward; backward costs twice the forward, plus `rescored`."""
         return 3 * (self.weights + self.attention) + self.rescored
 
     @property
@@ -49,14 +45,19 @@ class FlopCount:
 
 
 def count_flops(config: ModelConfig, length: int) -> FlopCount:
-    """Count FLOPs by formula, dropless, for a text read at once, without a cache.
+    """Count the FLOPs of reading a whole text, dropless and without a cache.
+
+    Each active parameter that is in a matrix costs 2 FLOPs a token. Input embeddings, norms and
+    biases are not multiplied and cost none.
+
+    Args:
+        config: the model's.
+        length: positions of the text (L), at least 1.
 
     Returns:
-        FLOPs of a sequence. Weights cost 2 FLOPs for each active parameter that is in a matrix:
-        without the input embeddings (look-ups), the norms and the biases. In latent attention the
-        absorbed way multiplies with the same weights as the naive one, and attends over wider
-        vectors: for DeepSeek-V3 2 * (576 + 512) FLOPs a pair of positions and head, against
-        2 * (192 + 128).
+        FLOPs of one sequence. The absorbed form of latent attention multiplies with the same
+        weights as the naive form and attends over wider vectors: in DeepSeek-V3 each pair of
+        positions costs 2 * (576 + 512) FLOPs a head instead of 2 * (192 + 128).
 
     Raises:
         InputError: length is below 1.
@@ -78,10 +79,10 @@ def count_flops(config: ModelConfig, length: int) -> FlopCount:
 
 
 def _per_pair(config: AttentionConfig | LatentAttentionConfig) -> tuple[int, int]:
-    """Widths of the vectors that scores compare, and that the weighted sums add, for one head.
+    """Widths of the vectors in one head's scores, and in its weighted sums.
 
-    Where they differ, or sinks take part (as one more position), torch has no kernel that
-    computes the scores anew in backward: it keeps them.
+    If they differ, or if there are sinks (one more position), torch's kernel stores the scores
+    for the backward pass and does not compute them again.
     """
     if isinstance(config, AttentionConfig):
         return config.d_head, config.d_head

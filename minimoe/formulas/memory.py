@@ -1,4 +1,4 @@
-"""Bytes of weights, cache and activations, from a configuration."""
+"""Bytes of weights, cache and activations, computed from a configuration."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ from minimoe.formulas.parameters import count_parameters
 
 
 def cache_elements_per_token(config: ModelConfig) -> int:
-    """Numbers that all layers together keep of one token while a text is read on.
+    """Count the numbers that the KV cache holds for one token, over all layers.
 
-    Grouped-query attention keeps 2 * n_kv_heads * d_head a layer, latent attention (arXiv
-    2405.04434, section 2.1.2) kv_rank + d_rope. Every layer is taken to keep the whole context: a
-    sliding window bounds the number of tokens that are kept, not what one of them takes.
+    A layer of grouped-query attention holds 2 * n_kv_heads * d_head of them. A layer of latent
+    attention (arXiv 2405.04434, section 2.1.2) holds kv_rank + d_rope. A sliding window changes
+    how many tokens are held, not how much one token takes.
 
     Returns:
-        Elements, not bytes. DeepSeek-V3, 61 layers of 512 + 64: 35,136. Mixtral 8x7B, 32 layers of
-        2 * 8 * 128: 65,536.
+        Elements, not bytes. DeepSeek-V3 has 61 layers of 512 + 64: 35,136. Mixtral 8x7B has 32
+        layers of 2 * 8 * 128: 65,536.
     """
     attention = config.attention
     if isinstance(attention, LatentAttentionConfig):
@@ -30,16 +30,16 @@ def cache_elements_per_token(config: ModelConfig) -> int:
 
 
 def weight_bytes(n_parameters: int, bits: int | float) -> int:
-    """Bytes that so many weights take at so many bits each, rounded up to whole bytes.
+    """Compute the bytes of a number of weights, rounded up to whole bytes.
 
     Args:
-        n_parameters: how many weights, at least 0.
-        bits: of one weight, above 0: 16 for bfloat16; 4.25 for 4 bits and a scale of 8 bits that
-            32 weights share.
+        n_parameters: number of weights, at least 0.
+        bits: bits of one weight, above 0: 16 for bfloat16, or 4.25 for 4 bits plus an 8-bit scale
+            that 32 weights share.
 
     Returns:
-        Bytes. Mixtral 8x7B's 46,702,792,704 weights take 93,405,585,408 at 16 bits; 3 weights of 4
-        bits take 2.
+        Bytes. Mixtral 8x7B's 46,702,792,704 weights take 93,405,585,408 bytes at 16 bits. Three
+        weights of 4 bits take 2 bytes.
 
     Raises:
         InputError: an argument is out of its range.
@@ -53,14 +53,14 @@ def weight_bytes(n_parameters: int, bits: int | float) -> int:
 
 
 def expected_experts(n_experts: int, top_k: int, n_tokens: int) -> float:
-    """Different experts that a batch reaches, if its tokens choose independently and evenly.
+    """Compute how many different experts a batch is expected to reach.
 
-    One token misses an expert with probability 1 - K / E, all T of them with (1 - K / E)^T. How the
-    K choices of one token depend on each other does not matter.
+    Tokens are assumed to choose independently and evenly. One token misses an expert with
+    probability 1 - K / E, and all T tokens miss it with probability (1 - K / E)^T.
 
     Returns:
-        E * (1 - (1 - K / E)^T): exactly K for one token; of DeepSeek-V3's 256 experts, 8 a token,
-        32 tokens reach 163.3.
+        E * (1 - (1 - K / E)^T). One token reaches exactly K. With DeepSeek-V3's E = 256 and K = 8,
+        32 tokens reach 163.3 experts.
 
     Raises:
         InputError: an argument is out of its range.
@@ -73,30 +73,29 @@ def expected_experts(n_experts: int, top_k: int, n_tokens: int) -> float:
 
 
 def swiglu_elements(d_model: int, d_ff: int, *, backward: bool = False) -> int:
-    """Activations that a SwiGLU reads and writes for one row, every operation by itself.
+    """Count the activations that the operations of a SwiGLU read and write for one row.
 
-    Forward: the first product reads D and writes 2F, silu reads F and writes F, the multiplication
-    reads 2F and writes F, the second product reads F and writes D. Backward likewise: 4D + 19F.
+    The first product reads D and writes 2F. silu reads F and writes F. The multiplication reads
+    2F and writes F. The second product reads F and writes D. The backward pass adds 4D + 19F.
 
     Returns:
-        Elements: 2D + 8F, with backward 6D + 27F; 384 and 1,248 for D=64 and F=32. They are the
-        sizes of the operands and results of `minimoe.model.experts.SwiGLU`.
+        Elements: 2D + 8F, with backward 6D + 27F. For D=64 and F=32 they are 384 and 1,248.
     """
     return 6 * d_model + 27 * d_ff if backward else 2 * d_model + 8 * d_ff
 
 
 def moe_elements(config: MoEConfig, *, backward: bool = False) -> int:
-    """Activations that a dropless MoE layer reads and writes for one token, experts on cores.
+    """Count the activations that a dropless MoE layer reads and writes for one token.
 
-    The router takes D + 4E. Each of the K rows is copied (2D), goes through its expert
-    (`swiglu_elements`, and 3F more, since silu is taken as sigmoid times gate) and is read once
-    more for the sum (D), which writes D. Backward likewise, by hand in `minimoe.model.cores`:
-    15D + 28F a row. Shared experts add their SwiGLU, a sum of 3D,
-    and 3D for their gate. What is of the size of K, the choice and the order, is left out.
+    This describes the fast path on a CPU, with its hand-written gradient. The router takes
+    D + 4E. Each of the K rows is copied (2D) and goes through its expert: `swiglu_elements`, and
+    3F more because silu is computed as gate times sigmoid. The sum reads each row (D) and writes
+    one (D). Backward adds 15D + 28F a row. Shared experts add their SwiGLU, a sum of 3D, and 3D
+    if they are gated. Arrays of size K (the choice, the order) are left out.
 
     Returns:
-        Elements. D=64, F=32, E=8 and K=2: 64 + 32 + 2 * (5 * 64 + 11 * 32) + 64 = 1,504; with
-        backward 5,664.
+        Elements. For D=64, F=32, E=8 and K=2: 64 + 32 + 2 * (5 * 64 + 11 * 32) + 64 = 1,504, and
+        5,664 with backward.
     """
     d_model, width = config.d_model, config.shared_width
     n_experts, d_expert = config.n_routed_experts, config.d_expert
@@ -114,11 +113,11 @@ def moe_elements(config: MoEConfig, *, backward: bool = False) -> int:
 
 @dataclass(frozen=True)
 class BytesMoved:
-    """Bytes that a forward pass reads and writes, by the model of `bytes_moved`.
+    """Bytes that a forward pass reads and writes, as `bytes_moved` counts them.
 
     Attributes:
         weights: read once for the whole batch.
-        cache: what was there is read, what is new is written.
+        cache: entries of earlier tokens are read, entries of new tokens are written.
         activations: operands and results of the operations.
     """
 
@@ -128,7 +127,7 @@ class BytesMoved:
 
     @property
     def total(self) -> int | float:
-        """All three; (1, 2, 3) has 6."""
+        """The sum of the three; `BytesMoved(1, 2, 3).total == 6`."""
         return self.weights + self.cache + self.activations
 
 
@@ -140,17 +139,19 @@ def bytes_moved(
     *,
     n_sequences: int = 1,
 ) -> BytesMoved:
-    """Bytes that one forward pass moves, dropless, by a simple model.
+    """Compute the bytes that one dropless forward pass moves, by a simple model.
 
-    Weights are read once, however many tokens there are: all that is dense, and of the routed
-    experts those that `expected_experts` says. Every token reads a row of an untied embedding, and
-    one of learned positions. The cache of each sequence is read once, in a layer with a sliding
-    window only the part that the first new token sees, and every new token is written to it.
-    Activations are the operands and results of products, attention, the feed-forward layers
-    (`moe_elements`), norms and residual sums, one pass each; attention keeps its scores to itself,
-    and latent attention expands the latents of the new tokens only.
-    Real passes move less where a cache holds a result until it is read, more where one of these
-    steps is several operations: 1.3 to 1.5 times as much for 200 tokens through the presets.
+    * Weights are read once for the whole batch: all dense ones, and as many routed experts as
+      `expected_experts` gives. Each token reads one row of an untied embedding, and one row of
+      learned positions.
+    * The cache of each sequence is read once, and each new token is written to it. A layer with a
+      sliding window reads only the part that the first new token sees.
+    * Activations are the operands and results of products, attention, feed-forward layers
+      (`moe_elements`), norms and residual sums. Attention scores stay inside the kernel. Latent
+      attention expands the latents of new tokens only.
+
+    A real pass moves less if a CPU cache still holds a result, and more if a step takes several
+    operations. For 200 tokens through the presets it moves 1.3 to 1.5 times as much.
 
     Args:
         config: the model's.
@@ -160,9 +161,9 @@ def bytes_moved(
         n_sequences: sequences that share the new tokens evenly.
 
     Returns:
-        Bytes, an expectation for the weights if there are several tokens. DeepSeek-V3 reads for one
-        token at 16 bit exactly 2 * `count_parameters(config).touched` = 73,251,221,504 bytes
-        of weights, and moves 2 * 35,136 * 4,097 = 287,904,384 of a cache with 4,096 positions.
+        Bytes; for several tokens the weights are an expectation. For one token at 16 bits,
+        DeepSeek-V3 reads 2 * `count_parameters(config).touched` = 73,251,221,504 bytes of weights.
+        With a cache of 4,096 positions it moves 2 * 35,136 * 4,097 = 287,904,384 bytes of cache.
 
     Raises:
         InputError: an argument is out of its range.
@@ -198,7 +199,7 @@ def _cache_moved(config: ModelConfig, n_tokens: int, context: int, n_sequences: 
 
 
 def _elements_per_token(config: ModelConfig) -> int:
-    """Embedding, blocks, last norm, head; a norm is 2D, the residual sum after a layer 3D."""
+    """Embedding, blocks, last norm and head. A norm takes 2D, a residual sum 3D."""
     d_model, n_moe = config.d_model, config.n_moe_layers
     around = 2 * (2 * d_model + 3 * d_model)
     ff = (config.n_layers - n_moe) * _dense_elements(config)
@@ -216,7 +217,7 @@ def _dense_elements(config: ModelConfig) -> int:
 
 
 def _attention_elements(config: AttentionConfig | LatentAttentionConfig) -> int:
-    """What every product reads and writes, the rotation too, and attention itself."""
+    """Elements of the projections, the rotation and attention itself."""
     d_model, n_heads = config.d_model, config.n_heads
     if isinstance(config, AttentionConfig):
         q, k = n_heads * config.d_head, config.n_kv_heads * config.d_head

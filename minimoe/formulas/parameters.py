@@ -1,4 +1,4 @@
-"""Parameters of a model, from its configuration."""
+"""Parameters of a model, computed from its configuration."""
 
 from dataclasses import dataclass, replace
 
@@ -7,19 +7,19 @@ from minimoe.config import AttentionConfig, LatentAttentionConfig, ModelConfig, 
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Parameters of a model by place, from its configuration alone.
+    """Parameters of a model by place.
 
     Attributes:
-        embedding: the input embedding; it is also the output head if they are tied.
+        embedding: the input embedding; if tied, it is also the output head.
         head: the output head; 0 if tied.
         positions: the learned embedding of positions; 0 with rotary positions.
-        attention, router, routed_experts, shared_experts, dense: summed over all layers, biases
-            and sinks included; the shared experts' gate stands with them.
-        norms: all norms, those of queries, keys and latents too.
-        idle_experts: routed experts' parameters that one token does not use, (E - K) of E.
-        embedding_row, position_row: the row of an untied embedding, and of the learned positions,
-            that one token reads.
-        vectors: of the active parameters, biases and sinks: added, not multiplied.
+        attention, router, routed_experts, shared_experts, dense: sums over all layers, biases and
+            sinks included; the shared experts include their gate.
+        norms: all norms, including those of queries, keys and latents.
+        idle_experts: parameters of routed experts that one token does not use, (E - K) of E.
+        embedding_row, position_row: what one token reads of an untied embedding and of the
+            learned positions.
+        vectors: biases and sinks among the active parameters; they are added, not multiplied.
     """
 
     embedding: int
@@ -38,28 +38,28 @@ class ParameterCount:
 
     @property
     def total(self) -> int:
-        """All parameters; equals the sum of `numel` over the built model's parameters."""
+        """All parameters: the sum of `numel` over the parameters of the built model."""
         ff = self.router + self.routed_experts + self.shared_experts + self.dense
         return self.embedding + self.head + self.positions + self.attention + ff + self.norms
 
     @property
     def active_with_embeddings(self) -> int:
-        """Active parameters of one token, the whole input embedding and the head counted."""
+        """Active parameters of one token, with the whole input embedding and the head."""
         return self.total - self.idle_experts
 
     @property
     def active_without_input_embedding(self) -> int:
-        """Active parameters, the head counted and the input embedding not; tied weights count."""
+        """Active parameters with the head, without the input embedding; tied weights count."""
         return self.active_with_embeddings - (self.embedding if self.head else 0)
 
     @property
     def active_without_embeddings(self) -> int:
-        """Active parameters of the blocks, norms and learned positions alone."""
+        """Active parameters of blocks, norms and learned positions only."""
         return self.active_with_embeddings - self.embedding - self.head
 
     @property
     def touched(self) -> int:
-        """Distinct weights that computing one token reads: of an untied embedding, one row."""
+        """Distinct weights that one token reads; of an untied embedding, one row."""
         rows = self.embedding_row + self.position_row
         return self.active_without_input_embedding - self.positions + rows
 
@@ -82,8 +82,8 @@ def count_parameters(config: ModelConfig) -> ParameterCount:
 
     Returns:
         Parameters by place. A layer of 8 experts with d_model=128, d_expert=256 and top_k=2 has
-        8 * 3 * 128 * 256 = 786,432 routed parameters, of which 6/8 are idle, and a router of 1,024.
-        With DeepSeek-V3's latent attention a layer's attention has 187,105,280 parameters.
+        8 * 3 * 128 * 256 = 786,432 routed parameters, 6/8 of them idle, and a router of 1,024.
+        One layer of DeepSeek-V3's latent attention has 187,105,280 parameters.
     """
     d_model, moe = config.d_model, config.moe
     n_layers, n_moe = config.n_layers, config.n_moe_layers
@@ -114,7 +114,7 @@ def count_parameters(config: ModelConfig) -> ParameterCount:
 
 
 def _attention(config: AttentionConfig | LatentAttentionConfig) -> _Part:
-    """Queries and output have H * d_head columns each, keys and values n_kv_heads * d_head."""
+    """Queries and output are H * d_head wide, keys and values n_kv_heads * d_head."""
     if isinstance(config, LatentAttentionConfig):
         return _latent(config)
     width, kv_width = config.n_heads * config.d_head, config.n_kv_heads * config.d_head
@@ -127,7 +127,7 @@ def _attention(config: AttentionConfig | LatentAttentionConfig) -> _Part:
 
 
 def _latent(config: LatentAttentionConfig) -> _Part:
-    """Down to the latents of queries and of keys and values, up to all heads, and back."""
+    """Projections down to the latents, up to all heads, and back to d_model."""
     q_width = config.n_heads * (config.d_nope + config.d_rope)
     kv_width = config.n_heads * (config.d_nope + config.d_value)
     kept, q_rank = config.kv_rank + config.d_rope, config.q_rank or 0
@@ -153,7 +153,7 @@ def _dense(config: ModelConfig) -> _Part:
 
 
 def _moe_parts(config: MoEConfig) -> tuple[_Part, _Part, _Part]:
-    """The router, one routed expert, and the shared experts with their gate."""
+    """The router, one routed expert, the shared experts with their gate."""
     n_experts, d_model = config.n_routed_experts, config.d_model
     shared = _gated(d_model, config.shared_width)
     return (

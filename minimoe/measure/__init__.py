@@ -1,1 +1,1 @@
-"""Measurements: costs of a model that is run, and the behaviour of its router."""
+"""Measurements of a model while it runs."""

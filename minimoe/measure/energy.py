@@ -1,4 +1,4 @@
-"""Joules that a processor really uses, by its own counter."""
+"""Energy that the processor used, read from its own counter."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,33 +6,20 @@ from pathlib import Path
 POWERCAP = Path("/sys/class/powercap")
 
 
-def package_joules(root: Path = POWERCAP) -> float | None:
-    """What Linux's RAPL counters of all processor packages show now; only differences mean a thing.
-
-    Args:
-        root: the kernel's powercap directory.
-
-    Returns:
-        Joules since an unknown moment, the sum of the zones `intel-rapl:N` named "package-N" (AMD's
-        too); None where there is none, or where only root may read it.
-    """
-    readings = _readings(root)
-    return None if readings is None else sum(readings.values()) / 1e6
-
-
 def measured_joules(run: Callable[[], object], root: Path = POWERCAP) -> float | None:
-    """What the processor packages used while `run` ran, with all else that ran on them.
+    """Measure the energy of the processor packages during a run.
 
-    A counter that starts anew at its end is followed once, so a run must be over before it is back
-    where it was: minutes of full load.
+    Other programs that ran at the same time are included. The counters are Linux's RAPL zones
+    `intel-rapl:N` named "package-N" (AMD has them too). A counter may restart at 0 once during
+    the run; under full load it does so after minutes.
 
     Args:
-        run: what to measure.
+        run: the work to measure.
         root: the kernel's powercap directory.
 
     Returns:
-        Joules; None where there is no counter, and `run` is run all the same. A counter of range
-        1,000,000 microjoules that goes from 900,000 to 100,000 has counted 0.2 J.
+        Joules, or None if no counter can be read; `run` is called in either case. A counter with
+        a range of 1,000,000 microjoules that goes from 900,000 to 100,000 has counted 0.2 J.
     """
     before = _readings(root)
     run()
@@ -47,7 +34,7 @@ def measured_joules(run: Callable[[], object], root: Path = POWERCAP) -> float |
 
 
 def _readings(root: Path) -> dict[Path, int] | None:
-    """Microjoules of every package; a zone "intel-rapl:0:1" is a part of one, "psys" is more."""
+    """Microjoules of each package. Zones of parts ("intel-rapl:0:1") and "psys" are left out."""
     try:
         readings = {
             zone: _number(zone / "energy_uj")

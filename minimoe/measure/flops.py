@@ -1,4 +1,4 @@
-"""Floating-point operations that a model really does."""
+"""FLOPs that a model executes, counted while it runs."""
 
 from typing import Any
 
@@ -21,17 +21,17 @@ def _attention_backward(grad: Any, q: Any, k: Any, v: Any, *args: Any, **kwargs:
 
 
 def _grouped(a: Any, b: Any, *args: Any, **kwargs: Any) -> int:
-    """rows [N, D] by experts [E, D, F], or in backward [D, N] by [N, F]: 2 * N * D * F."""
+    """Rows [N, D] by experts [E, D, F], or in backward [D, N] by [N, F]: 2 * N * D * F."""
     return 2 * a[0] * b[-2] * b[-1]
 
 
 def _matrix_vector(*args: Any, **kwargs: Any) -> int:
-    """matrix [N, D] by vector [D], added to a vector or not: 2 * N * D."""
+    """Matrix [N, D] by vector [D], with or without a vector added: 2 * N * D."""
     matrix = next(shape for shape in args if len(shape) == 2)
     return 2 * matrix[0] * matrix[1]
 
 
-# torch counts 0 for these: CPU attention, grouped experts, and the experts of a single token.
+# torch's counter misses these: attention on a CPU, grouped experts, experts of a single token.
 CUSTOM_FLOPS = {
     aten._scaled_dot_product_flash_attention_for_cpu: _attention_forward,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
@@ -44,12 +44,12 @@ CUSTOM_FLOPS = {
 def measured_flops(
     model: Transformer, tokens: Int[Tensor, "B L"], *, backward: bool = False
 ) -> int:
-    """Run the model and count the FLOPs of every matrix product that it really does.
+    """Run the model and count the FLOPs of every matrix product.
 
     Returns:
-        FLOPs of the whole batch, forward, or forward and backward. B times
-        `count_flops(config, L).forward` (or `.training`) for a dropless model, however its experts
-        are computed; only "padded" also multiplies its padding and counts more.
+        FLOPs of the whole batch, forward, or forward and backward. For a dropless model they are
+        B * `count_flops(config, L).forward` (or `.training`), unless the experts are padded: then
+        the padding is multiplied and counted too.
     """
     counter = FlopCounterMode(display=False, custom_mapping=CUSTOM_FLOPS)
     with torch.set_grad_enabled(backward), counter:

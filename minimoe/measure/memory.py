@@ -1,4 +1,4 @@
-"""Bytes that autograd really keeps for the backward pass."""
+"""Bytes that autograd keeps for the backward pass."""
 
 import weakref
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class _MadeInside(TorchDispatchMode):
-    """Collects the addresses of all memory that operations make while it is active."""
+    """Collect the addresses of all memory that operations allocate while it is active."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +21,9 @@ class _MadeInside(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        fresh = func is torch.ops.aten.lift_fresh.default  # of torch.tensor: shares, but is new
+        fresh = (
+            func is torch.ops.aten.lift_fresh.default
+        )  # from torch.tensor: shares its memory, yet it is new
         self.made |= _addresses(result) - (set() if fresh else _addresses((args, kwargs)))
         return result
 
@@ -32,19 +34,18 @@ def _addresses(values: Any) -> set[int]:
 
 
 def saved_activation_bytes(run: Callable[[], object]) -> int:
-    """Bytes that autograd holds for the backward pass of what `run` returns.
+    """Measure the bytes that autograd holds for the backward pass of a run.
 
-    Counted is the memory that an operation inside `run` made and that backward will read: whole
-    storages, each once however many views of it are saved. Not counted is what was there before,
-    so no parameter and no input, nor what is not saved: results that backward does not need, the
-    gradients, the graph itself.
+    Memory counts if an operation inside `run` allocated it and backward will read it. A storage
+    counts whole, and once however many views of it are saved. Parameters and inputs existed
+    before and do not count. Gradients and the graph itself do not count either.
 
     Args:
-        run: a forward pass that returns what backward starts from, with gradients enabled.
+        run: a forward pass with gradients enabled; it returns the start of the backward pass.
 
     Returns:
-        Bytes. With float64 x [3, 4] and w [4, 5] from outside, x @ w keeps 0, (x + 1) @ w the sum's
-        96, relu(x @ w) its own output's 120.
+        Bytes. With float64 x [3, 4] and w [4, 5] from outside, x @ w keeps 0 bytes. (x + 1) @ w
+        keeps the 96 bytes of the sum, and relu(x @ w) the 120 bytes of its output.
     """
     saved: list[weakref.ref[Tensor]] = []
 

@@ -1,4 +1,4 @@
-"""Parameters that a computation really reads."""
+"""Parameters that a computation reads, recorded while it runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,12 @@ from minimoe.model.transformer import Transformer
 
 
 class TouchRecorder(TorchDispatchMode):
-    """Marks every element of the given parameters that an operation reads while it is active.
+    """Mark every element of the given parameters that an operation reads.
 
-    It sees each tensor operation with its real operands. An operand that lies in a parameter's
-    memory marks just the elements it spans: a slice of the stacked experts marks one expert, an
-    embedding look-up marks the rows it reads, a grouped product marks the experts with rows.
+    While it is active it sees each tensor operation with its operands. An operand inside a
+    parameter's memory marks the elements that it spans. So a slice of the stacked experts marks
+    one expert, an embedding look-up marks its rows, and a grouped product marks the experts that
+    have rows.
     """
 
     def __init__(self, parameters: list[nn.Parameter]) -> None:
@@ -33,7 +34,7 @@ class TouchRecorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         operands = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        # A view reads nothing yet, and an operation without rows to work on reads nothing at all.
+        # A view reads nothing yet, and an operation on zero rows reads nothing at all.
         if not func.is_view and all(operand.numel() for operand in operands):
             rows = _rows_read(func, args, kwargs or {})
             for operand in operands:
@@ -52,12 +53,12 @@ class TouchRecorder(TorchDispatchMode):
 
     @property
     def n_touched(self) -> int:
-        """Distinct parameters read so far."""
+        """Number of distinct parameters that were read so far."""
         return sum(int(marks.sum()) for marks in self.marks.values())
 
 
 def _rows_read(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """The rows of the operand that an operation reads, if it does not read all of it."""
+    """The rows that an operation reads of its operand, or None for all of them."""
     name = func.overloadpacket.__name__
     if name in ("embedding", "index"):
         chosen = args[1] if name == "embedding" else args[1][0]
@@ -70,7 +71,7 @@ def _rows_read(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tens
 
 @contextmanager
 def recorded(model: nn.Module) -> Iterator[TouchRecorder]:
-    """Record which parameters of `model` are read inside the block."""
+    """Record which parameters of a model are read inside a `with` block."""
     recorder = TouchRecorder(list(model.parameters()))
     with torch.no_grad(), recorder:
         yield recorder
@@ -79,12 +80,11 @@ def recorded(model: nn.Module) -> Iterator[TouchRecorder]:
 def touched_parameters(model: Transformer, tokens: Int[Tensor, "L"]) -> Int[Tensor, "L"]:
     """Measure how many distinct parameters each token's computation reads.
 
-    The text is read token by token with a KV cache, under a recorder that watches the operands of
-    every tensor operation; nothing is taken from the configuration or from the routing.
+    The model reads the text token by token with a KV cache, under `recorded`. The configuration
+    and the routing are not consulted.
 
     Returns:
-        Parameters, for each token. `count_parameters(config).touched` for every token, if no two of
-        its choices are equal (they never are).
+        Parameters for each token; each equals `count_parameters(config).touched`.
     """
     cache = KVCache(model.config, 1, len(tokens), like=model.embedding)
     counts = []
