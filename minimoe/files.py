@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -94,7 +93,9 @@ def locked(path: str | os.PathLike[str]) -> Iterator[Path]:
         InputError: another process holds the lock; the message gives its id and its machine.
         OSError: the folder cannot be made or written to.
     """
-    from filelock import FileLock, Timeout  # 0.1 s to import
+    import socket
+
+    from filelock import FileLock, Timeout  # not needed by most commands, and slow to import
 
     folder = usable_folder(path)
     lock, holder = FileLock(folder / LOCK), folder / HOLDER

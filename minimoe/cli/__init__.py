@@ -76,6 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(error, 1)
     except BrokenPipeError:  # `minimoe count | head`
         return 0
+    except (MemoryError, RuntimeError) as error:  # torch raises the latter
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            return _refuse("not enough memory; choose a smaller batch, length or model", 1)
+        raise
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return _refuse(f"cannot use{where}: {error.strerror or error}", 1)

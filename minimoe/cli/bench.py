@@ -10,7 +10,6 @@ EXAMPLE = "--quick"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this command."""
     parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, a minute")
     parts = "parts to time, comma-separated: S1 to S5, D1, D2, coarse, fine, growth (all)"
     parser.add_argument("--shapes", metavar="LIST", help=parts)

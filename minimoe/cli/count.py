@@ -11,7 +11,6 @@ EXAMPLE = "deepseek-v3 mixtral-8x7b"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this command."""
     names = (
         "a published model (--all lists them), the path of a config.json or its directory, "
         f"or a preset: {', '.join(PRESETS)} (the presets)"

@@ -4,13 +4,13 @@ import argparse
 import json
 
 from minimoe.cli.shared import MODEL, MODEL_HELP, bytes_of, json_option, say
+from minimoe.config.checks import check_integer
 
 HELP = "write text with a trained model"
 EXAMPLE = '--prompt "The "'
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this command."""
     parser.add_argument("--model", default=MODEL, metavar="NAME", help=f"{MODEL_HELP} ({MODEL})")
     parser.add_argument("--prompt", default="\n", help="the text before")
     parser.add_argument("--tokens", type=int, default=200, help="bytes to write (200)")
@@ -29,6 +29,7 @@ def run(options: argparse.Namespace) -> None:
     from minimoe.model.transformer import generate
     from minimoe.trained import named_model
 
+    check_integer("seed", options.seed, 0, 2**63 - 1)  # what a torch generator takes
     model, length = named_model(options.model)
     prompt = list(bytes_of(options.prompt))
     if len(prompt) + options.tokens > length:

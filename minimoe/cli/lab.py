@@ -13,7 +13,6 @@ BESIDE = Path(__file__).parents[2] / "notebooks"  # next to the package, in a cl
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this command."""
     where = "their folder (the one beside the package, or ./notebooks)"
     parser.add_argument("--notebooks", help=where)
 

@@ -24,7 +24,6 @@ SHOWN_BYTES = 2000  # at most, of a text in colour on a terminal
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this command."""
     parser.add_argument("text", nargs="?", help="the text")
     parser.add_argument("--file", metavar="PATH", help="a UTF-8 file instead of the text")
     many = f"{MODEL_HELP}; several stand side by side ({MODEL})"

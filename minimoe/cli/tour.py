@@ -10,7 +10,6 @@ EXAMPLE = "--minutes 5"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this command."""
     parser.add_argument("--minutes", type=float, default=1.35, help="for all of it (1.35)")
     parser.add_argument("--steps", type=int, help="training steps, instead of minutes")
     parser.add_argument("--out", default="tour", help="folder of the report (tour)")

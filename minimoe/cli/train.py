@@ -15,7 +15,6 @@ FIELDS = ("steps", "batch_size", "length", "learning_rate", "balance_weight", "z
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this command."""
     names = ", ".join([*PRESETS, *RECIPES])
     parser.add_argument("--preset", default="moe", help=f"{names} (moe)")
     parser.add_argument("--out", required=True, help="folder of the checkpoints")

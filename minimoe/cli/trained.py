@@ -13,7 +13,6 @@ EXAMPLE = "text_moe_loss"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this command."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="print everything about this one")
     parser.add_argument("--release", metavar="RUN", help="make NAME from the folder of a run")
     parser.add_argument("--to", metavar="DIR", help="where --release writes (the package)")
