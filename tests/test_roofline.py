@@ -57,6 +57,19 @@ def test_a_prediction_is_the_slower_of_compute_and_memory_and_the_overhead() -> 
     assert Prediction(3.0, 1.0, 2.0).seconds == Prediction(1.0, 3.0, 2.0).seconds == 5.0
 
 
+def test_what_takes_longest_is_the_bound() -> None:
+    assert Prediction(3.0, 2.0, 1.0).bound == "compute"
+    assert Prediction(1.0, 3.0, 2.0).bound == "memory"
+    assert Prediction(1.0, 2.0, 3.0).bound == "overhead"
+
+
+def test_the_error_is_relative_to_what_was_measured() -> None:
+    predicted = Prediction(1.0, 3.0, 1.0)
+    assert [predicted.error(seconds) for seconds in (8.0, 4.0, 2.0)] == [-0.5, 0, 1]
+    with pytest.raises(InputError, match=r"above 0 seconds, got 0\.0"):
+        predicted.error(0.0)
+
+
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("sizes", [(64, 32, 16), (12, 20, 1)], ids=str)
 def test_the_work_of_a_dense_layer_is_exactly_what_its_operations_do(

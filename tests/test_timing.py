@@ -31,6 +31,7 @@ class Clock:
 
 def test_values_at_the_points_that_the_docstrings_name() -> None:
     assert Timing((1.0, 2.0, 9.0)).median == 2
+    assert Timing((1.0, 2.0, 3.0)).spread == 0.5
     ratio = Timing((1.0, 2.0, 2.0)).ratio(Timing((2.0, 4.0, 6.0)))
     assert ratio.rounds == (2, 2, 3) and ratio.median == 2
     assert Ratio((1.0, 2.0, 3.0, 4.0, 5.0)).quartiles == (2, 4)

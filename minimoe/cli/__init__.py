@@ -95,8 +95,9 @@ def _refuse(message: object, status: int) -> int:
 
 
 def _flush() -> None:
-    """Flush stdout. If that fails, drop its content, or Python would complain when it exits."""
-    try:
-        print(end="", flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Flush the output. Drop what cannot be written, or Python would complain when it exits."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            print(end="", file=stream, flush=True)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

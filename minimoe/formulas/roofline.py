@@ -1,6 +1,7 @@
 """Time of a layer, predicted by the roofline model."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from minimoe.config import InputError, MoEConfig
 from minimoe.formulas.memory import expected_experts, moe_elements, swiglu_elements
@@ -48,6 +49,30 @@ class Prediction:
     def seconds(self) -> float:
         """The larger of compute and memory, plus the overhead; (1, 3, 2) takes 5 s."""
         return max(self.compute_seconds, self.memory_seconds) + self.overhead_seconds
+
+    @property
+    def bound(self) -> Literal["compute", "memory", "overhead"]:
+        """The largest of the three; (1, 3, 2) is bound by memory."""
+        longest = max(self.compute_seconds, self.memory_seconds, self.overhead_seconds)
+        if longest == self.compute_seconds:
+            return "compute"
+        return "memory" if longest == self.memory_seconds else "overhead"
+
+    def error(self, measured: float) -> float:
+        """Compute the relative error of the prediction.
+
+        Args:
+            measured: seconds, above 0.
+
+        Returns:
+            Predicted / measured - 1: 0 if they agree, -0.5 if the run takes twice as long.
+
+        Raises:
+            InputError: measured is not above 0.
+        """
+        if not measured > 0:
+            raise InputError(f"measured must be above 0 seconds, got {measured}")
+        return self.seconds / measured - 1
 
 
 def predicted_seconds(

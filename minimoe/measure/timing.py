@@ -24,6 +24,12 @@ class Timing:
         """Seconds; `Timing((1, 2, 9)).median == 2`."""
         return median(self.seconds)
 
+    @property
+    def spread(self) -> float:
+        """Width of the middle half, as a share of the median; `Timing((1, 2, 3)).spread == 0.5`."""
+        low, _, high = quantiles(self.seconds, n=4, method="inclusive")
+        return (high - low) / self.median
+
     def ratio(self, other: "Timing") -> "Ratio":
         """Compute how many times as fast this is as `other`: its seconds over ours, by round.
 
