@@ -41,9 +41,9 @@ def run(options: argparse.Namespace) -> None:
     from minimoe.show.explorer import routing_view
 
     names = list(dict.fromkeys(options.model or [MODEL]))
-    samples, n_experts, notes = _samples(names, text, title)
+    samples, (n_layers, n_experts), notes = _samples(names, text, title)
     several = len(names) > 1
-    layers = _layers(options.layer, len(samples[names[0]].expert_ids))
+    layers = _layers(options.layer, n_layers)
     shown = {name: [sample] for name, sample in samples.items()}
     view = routing_view(
         shown if several else shown[names[0]], n_experts=n_experts, title="Where the tokens went"
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
         print(_as_json(samples, options.out))
     else:
         for name, sample in samples.items():
-            _print(name if several else "", sample, layers, n_experts)
+            _print(name if several else "", sample, layers, (n_layers, n_experts))
     say(f"wrote {options.out}: open it in a browser")
 
 
@@ -81,8 +81,8 @@ def _title_and_text(options: argparse.Namespace) -> tuple[str, bytes]:
 
 def _samples(
     names: Sequence[str], text: bytes, title: str
-) -> tuple[dict[str, "Sample"], int, list[str]]:
-    """The routed text of each model, the number of experts, and notes for the user."""
+) -> tuple[dict[str, "Sample"], tuple[int, int], list[str]]:
+    """The routed text of each model, its numbers of layers and experts, notes for the user."""
     from minimoe.experiments.routed import routed_sample, windows
     from minimoe.trained import named_model
 
@@ -101,7 +101,7 @@ def _samples(
     if len(set(sizes.values())) > 1:
         found = ", ".join(f"{name} has {n} of {e}" for name, (n, e) in sizes.items())
         raise InputError(f"side by side, models need as many MoE layers and experts: {found}")
-    return samples, sizes[names[0]][1], notes
+    return samples, sizes[names[0]], notes
 
 
 def _layers(layer: int | None, n_layers: int) -> Sequence[int]:
@@ -126,7 +126,7 @@ def _as_json(samples: Mapping[str, "Sample"], view: str) -> str:
     return json.dumps({**routes, "view": view})
 
 
-def _print(model: str, sample: "Sample", layers: Sequence[int], n_experts: int) -> None:
+def _print(model: str, sample: "Sample", layers: Sequence[int], size: tuple[int, int]) -> None:
     """Print the bytes and their experts: in colour on a terminal, as a table elsewhere."""
     from minimoe.show.terminal import color_depth, routed_text
 
@@ -134,10 +134,11 @@ def _print(model: str, sample: "Sample", layers: Sequence[int], n_experts: int) 
     if not depth:
         print(f"{model}\n" * bool(model) + _table(sample, layers))
         return
+    n_layers, n_experts = size
     width = shutil.get_terminal_size().columns
     for layer in layers:
         of = f"{model}, layer" if model else "layer"
-        print(f"{of} {layer + 1} of {len(sample.expert_ids)}: the expert with the largest weight")
+        print(f"{of} {layer + 1} of {n_layers}: the expert with the largest weight")
         print(routed_text(sample, layer=layer, n_experts=n_experts, width=width, depth=depth,
                           most=SHOWN_BYTES))  # fmt: skip
         if len(sample.text) > SHOWN_BYTES:

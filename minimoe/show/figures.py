@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
 
 import numpy as np
-from matplotlib import cycler, get_backend, rc_context, rcParams
+from matplotlib import get_backend, rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patheffects import withStroke
+from matplotlib.rcsetup import cycler
 from matplotlib.ticker import (
     EngFormatter,
     FuncFormatter,
@@ -83,7 +84,7 @@ def style() -> None:
 def _show_in_notebook() -> None:
     """Show figures below a notebook's cells, even where MPLBACKEND=agg would show none."""
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
+    shell: Any = ipython.get_ipython() if ipython else None
     silent = backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)
     if hasattr(shell, "kernel") and get_backend().lower() in silent:
         shell.run_line_magic("matplotlib", "inline")
