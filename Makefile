@@ -1,4 +1,4 @@
-# What can be done here? `make` alone prints the targets.
+# Targets for installing, running and checking minimoe; `make` alone prints them.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,18 +8,35 @@ BIN := $(VENV)/bin
 COMMA := ,
 # One thread for each test worker, unless the caller says otherwise.
 THREADS := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1}
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope \
+  --nbval --nbval-current-env --nbval-cell-timeout=120
+
+# Environments in which the libraries compute as they would on another processor.
+ROWS ?= 1 2 3 4
+NOTEBOOKS ?= notebooks
+ROW_1 := OMP_NUM_THREADS=1
+ROW_2 := OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=SSE41
+ROW_3 := OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=AVX2 ONEDNN_MAX_CPU_ISA=AVX2
+ROW_4 := OMP_NUM_THREADS=2 MKL_ENABLE_INSTRUCTIONS=AVX2 PYTHONHASHSEED=1
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  Another Python or environment: make PYTHON=python3.12 VENV=.venv312 test"
 	@echo "  Some tests only:               make TESTS=tests/test_moe.py test"
+	@echo "  Some processors only:          make ROWS='2 4' matrix"
 
 run: $(VENV)/base.stamp  ## install, then train dense against sparse and write tour/index.html
 	@$(BIN)/minimoe tour
 
 test: $(VENV)/dev.stamp  ## install, then run every test and every notebook
-	@$(THREADS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope \
-	  --nbval --nbval-current-env --nbval-cell-timeout=120 $(TESTS)
+	@$(THREADS) $(PYTEST) $(TESTS)
+
+matrix: $(VENV)/dev.stamp  ## run every notebook on four simulated processors
+	@failed=; \
+	$(foreach row,$(ROWS),$(if $(ROW_$(row)),,$(error ROWS must be some of 1 2 3 4, got $(row))) \
+	  echo "row $(row): $(ROW_$(row))"; \
+	  env $(ROW_$(row)) $(PYTEST) $(NOTEBOOKS) || failed="$$failed $(row)";) \
+	[ -z "$$failed" ] || { echo "FAILED: row$$failed" >&2; exit 1; }
 
 lab: $(VENV)/base.stamp  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks/00_map.ipynb
@@ -38,9 +55,9 @@ clean:  ## remove the environment and every cache
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis dist
 	find minimoe notebooks tests -name __pycache__ -prune -exec rm -rf {} +
 
-# A stamp is as new as the last installation: nothing is installed twice for one pyproject.toml.
-# Byte code is written apart from the installation: for a run only of what it imports (40 s less),
-# for the tests of everything, on all cores.
+# A stamp dates the last installation, so that one pyproject.toml is installed only once.
+# Byte code is compiled afterwards: for `make run` only what it imports, which saves 40 s; for the
+# tests everything, on all cores.
 $(VENV)/base.stamp: pyproject.toml
 	@$(call install,.)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import matplotlib.pyplot, minimoe, safetensors.torch, tqdm"
@@ -70,4 +87,4 @@ $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e
 }
 endef
 
-.PHONY: help run test lab notebooks check clean
+.PHONY: help run test matrix lab notebooks check clean

@@ -2,13 +2,8 @@
 
 import os
 import sys
-
-# How long a thread spins before it sleeps while it waits for the others. Beside another busy
-# program, spinning as long as is usual made a training step several times slower; without any
-# spinning each small operation waits for a wake-up. OpenMP reads this once, when torch is loaded:
-# if torch came first, `minimoe.fast.cores` finds it unset and makes its threads stop spinning.
-if "OMP_WAIT_POLICY" not in os.environ and "torch" not in sys.modules:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from minimoe.config import (
     AttentionConfig,
@@ -19,11 +14,13 @@ from minimoe.config import (
     RopeConfig,
     TrainConfig,
 )
-from minimoe.model.generation import generate
-from minimoe.model.moe import MoE
-from minimoe.model.routing import Routing
-from minimoe.model.transformer import Transformer
-from minimoe.zoo.weights import load_pretrained, save_pretrained
+
+# OpenMP reads this once, when torch is loaded: how long a waiting thread spins before it sleeps.
+# The usual long spin makes training several times slower beside another busy program. No spin at
+# all makes every small operation wait for a wake-up. `minimoe.fast.cores` handles the case that
+# torch was loaded first.
+if "OMP_WAIT_POLICY" not in os.environ and "torch" not in sys.modules:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
 
@@ -43,3 +40,29 @@ __all__ = [
     "load_pretrained",
     "save_pretrained",
 ]
+
+if TYPE_CHECKING:
+    from minimoe.model.generation import generate
+    from minimoe.model.moe import MoE
+    from minimoe.model.routing import Routing
+    from minimoe.model.transformer import Transformer
+    from minimoe.zoo.weights import load_pretrained, save_pretrained
+else:
+    # Loading torch takes seconds, so these names are imported when they are first used (PEP 562).
+    _NEEDS_TORCH = {
+        "MoE": "minimoe.model.moe",
+        "Routing": "minimoe.model.routing",
+        "Transformer": "minimoe.model.transformer",
+        "generate": "minimoe.model.generation",
+        "load_pretrained": "minimoe.zoo.weights",
+        "save_pretrained": "minimoe.zoo.weights",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _NEEDS_TORCH:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_NEEDS_TORCH[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""`python -m minimoe`: the command line."""
+"""The command line as `python -m minimoe`."""
 
 from minimoe.cli import main
 

@@ -1,4 +1,4 @@
-"""The error for bad input, and how its one line stays short."""
+"""The error for bad input, and its one short line."""
 
 from collections.abc import Collection
 
@@ -7,11 +7,7 @@ SHOWN_NAMES = 5
 
 
 class InputError(ValueError):
-    """The input cannot be used.
-
-    The message is one line of at most 300 characters that says what to do; longer text is cut in
-    the middle, so that its beginning and its advice at the end both stay.
-    """
+    """The input cannot be used; the message is `one_line` and says what to do."""
 
     def __init__(self, message: object) -> None:
         super().__init__(one_line(message))
@@ -20,17 +16,26 @@ class InputError(ValueError):
 def one_line(message: object) -> str:
     """Put a message on one line of at most 300 characters.
 
+    A longer message is cut in the middle: its beginning and the advice at its end both stay.
     `one_line("a\\n b") == "a b"`.
     """
-    line = " ".join(str(message).split())
+    line = printable(" ".join(str(message).split()))
     if len(line) <= LONGEST_MESSAGE:
         return line
     half = (LONGEST_MESSAGE - 5) // 2
     return f"{line[:half]} ... {line[-half:]}"
 
 
+def printable(text: str) -> str:
+    """Write lone surrogates as ASCII; Python makes them of bytes in a file name that are not UTF-8.
+
+    `printable("caf\\udce9") == "caf\\\\udce9"`: one character has become six.
+    """
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
 def listed(names: Collection[str], shown: int = SHOWN_NAMES) -> str:
-    """Name the first few of many: five examples and the number of the rest.
+    """List the first few of many names, and the number of the rest.
 
     `listed(["a", "b", "c"], shown=2) == "a, b and 1 more"`.
     """

@@ -12,8 +12,8 @@ import torch
 
 from minimoe.config import AttentionConfig, ModelConfig, MoEConfig
 from minimoe.experiments import bench
-from minimoe.measure.roofline import dense_work, layer_work
-from minimoe.measure.timing import MachinePeak, Timing
+from minimoe.formulas.roofline import MachinePeak, dense_work, layer_work
+from minimoe.measure.timing import Timing
 from minimoe.model.moe import MoE
 from minimoe.model.transformer import Transformer
 from minimoe.show.speed import (

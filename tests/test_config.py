@@ -17,7 +17,7 @@ from minimoe.config import (
     preset,
     train_config_from,
 )
-from minimoe.measure.parameters import count_parameters
+from minimoe.formulas.parameters import count_parameters
 
 MOE = {"d_model": 8, "d_expert": 4, "n_routed_experts": 8, "top_k": 2}
 ATTENTION = {"d_model": 8, "n_heads": 4, "n_kv_heads": 2, "d_head": 6}

@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from minimoe import InputError
-from minimoe.measure.energy import (
-    EnergyAssumptions,
-    estimated_joules,
-    horowitz,
-    measured_joules,
-    package_joules,
-)
+from minimoe.formulas.energy import EnergyAssumptions, estimated_joules, horowitz
+from minimoe.measure.energy import measured_joules
 
 
 def zone(root: Path, number: str, name: str, microjoules: int, limit: int = 1_000_000) -> Path:
@@ -77,28 +72,6 @@ def test_a_float_that_the_source_does_not_have_is_refused() -> None:
     assert str(caught.value) == wanted
 
 
-def test_without_a_counter_there_are_no_joules_and_the_run_is_run(tmp_path: Path) -> None:
-    ran = []
-    for root in (tmp_path, tmp_path / "missing"):
-        assert package_joules(root) is None
-        assert measured_joules(lambda: ran.append(1), root) is None
-    assert len(ran) == 2
-
-
-def test_the_counters_of_all_packages_are_added(tmp_path: Path) -> None:
-    zone(tmp_path, "0", "package-0", 1_500_000)
-    assert package_joules(tmp_path) == 1.5
-    zone(tmp_path, "1", "package-1", 250_000)
-    assert package_joules(tmp_path) == 1.75
-
-
-def test_parts_of_a_package_and_the_whole_platform_are_not_counted(tmp_path: Path) -> None:
-    zone(tmp_path, "0", "package-0", 1_000_000)
-    zone(tmp_path, "0:0", "core", 400_000)
-    zone(tmp_path, "1", "psys", 9_000_000)
-    assert package_joules(tmp_path) == 1.0
-
-
 def test_a_run_has_used_what_its_counter_went_on(tmp_path: Path) -> None:
     folder = zone(tmp_path, "0", "package-0", 300_000)
     assert measured_joules(counting_to(folder, 800_000), tmp_path) == 0.5
@@ -121,22 +94,39 @@ def test_each_counter_starts_anew_at_its_own_range(tmp_path: Path) -> None:
     assert measured_joules(run, tmp_path) == (50_000 + 400_000) / 1e6
 
 
+def test_a_counter_that_goes_away_is_none(tmp_path: Path) -> None:
+    zone(tmp_path, "0", "package-0", 300_000)
+    gone = zone(tmp_path, "1", "package-1", 300_000)
+    assert measured_joules(lambda: gone.rename(tmp_path / "gone"), tmp_path) is None
+
+
+def test_parts_of_a_package_and_the_whole_platform_do_not_count(tmp_path: Path) -> None:
+    package = zone(tmp_path, "0", "package-0", 300_000)
+    others = [zone(tmp_path, "0:0", "core", 0), zone(tmp_path, "1", "psys", 0)]
+
+    def run() -> None:
+        for folder in (package, *others):
+            counting_to(folder, 800_000)()
+
+    assert measured_joules(run, tmp_path) == 0.5
+
+
+def test_without_a_counter_there_are_no_joules_and_the_run_is_run(tmp_path: Path) -> None:
+    ran = []
+    for root in (tmp_path, tmp_path / "missing"):
+        assert measured_joules(lambda: ran.append(1), root) is None
+    assert len(ran) == 2
+
+
 @pytest.mark.parametrize("file", ["energy_uj", "name", "max_energy_range_uj"])
 def test_a_counter_that_cannot_be_read_is_none(tmp_path: Path, file: str) -> None:
     folder = zone(tmp_path, "0", "package-0", 300_000)
     (folder / file).unlink()
-    (folder / file).mkdir()  # what a file without permission does, also for root: OSError
+    (folder / file).mkdir()  # reading it is an OSError, also for root
     assert measured_joules(lambda: None, tmp_path) is None
-    assert (package_joules(tmp_path) is None) == (file != "max_energy_range_uj")
 
 
 def test_a_counter_that_shows_no_number_is_none(tmp_path: Path) -> None:
     folder = zone(tmp_path, "0", "package-0", 300_000)
     (folder / "energy_uj").write_text("unknown\n")
-    assert package_joules(tmp_path) is None
-
-
-def test_a_counter_that_goes_away_is_none(tmp_path: Path) -> None:
-    zone(tmp_path, "0", "package-0", 300_000)
-    gone = zone(tmp_path, "1", "package-1", 300_000)
-    assert measured_joules(lambda: gone.rename(tmp_path / "gone"), tmp_path) is None
+    assert measured_joules(lambda: None, tmp_path) is None

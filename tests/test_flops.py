@@ -10,8 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, Transformer
 from minimoe.config import PRESETS, preset
-from minimoe.measure.flops import count_flops, measured_flops
-from minimoe.measure.parameters import count_parameters
+from minimoe.formulas.flops import count_flops
+from minimoe.formulas.parameters import count_parameters
+from minimoe.measure.flops import measured_flops
 from minimoe.zoo.configs import model_config_from_hub
 
 

@@ -37,7 +37,7 @@ from minimoe.experiments.granularity import (
     without_best,
     without_shared,
 )
-from minimoe.measure.parameters import count_parameters
+from minimoe.formulas.parameters import count_parameters
 from minimoe.model.moe import MoE
 from minimoe.model.selection import best
 from minimoe.model.transformer import Transformer

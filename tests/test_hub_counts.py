@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from minimoe.config import ModelConfig
-from minimoe.measure.parameters import count_parameters
+from minimoe.formulas.parameters import count_parameters
 from minimoe.zoo.configs import FAMILIES, hub_config_from, model_config_from_hub
 
 transformers = pytest.importorskip("transformers")

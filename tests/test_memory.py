@@ -16,17 +16,17 @@ from traffic import forward_traffic
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, Transformer
 from minimoe.config import PRESETS, LatentAttentionConfig, preset
-from minimoe.measure.memory import (
+from minimoe.formulas.memory import (
     BytesMoved,
     bytes_moved,
     cache_elements_per_token,
     expected_experts,
     moe_elements,
-    saved_activation_bytes,
     swiglu_elements,
     weight_bytes,
 )
-from minimoe.measure.parameters import count_parameters
+from minimoe.formulas.parameters import count_parameters
+from minimoe.measure.memory import saved_activation_bytes
 from minimoe.model.cache import KVCache
 from minimoe.model.feed_forward import SwiGLU
 from minimoe.model.parameters import initialize_

@@ -11,12 +11,8 @@ from hypothesis import strategies as st
 
 from minimoe import AttentionConfig, ModelConfig, MoEConfig, Transformer
 from minimoe.config import PRESETS, preset
-from minimoe.measure.parameters import (
-    TouchRecorder,
-    count_parameters,
-    recorded,
-    touched_parameters,
-)
+from minimoe.formulas.parameters import count_parameters
+from minimoe.measure.parameters import TouchRecorder, recorded, touched_parameters
 from minimoe.model.cache import KVCache
 from minimoe.zoo.configs import model_config_from_hub
 

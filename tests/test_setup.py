@@ -1,15 +1,19 @@
-"""Does the project keep its own rules? Versions, reasons, the import contract, the make targets."""
+"""The project keeps its own rules: versions, requirements, import contract, make targets."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
+from types import SimpleNamespace
 
+import matplotlib
 import pytest
 
 import minimoe
+from minimoe.show.figures import style
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -44,8 +48,38 @@ def complaint(run: subprocess.CompletedProcess[str]) -> str:
 
 def test_every_requirement_stands_with_its_reason() -> None:
     lines = requirement_lines()
-    assert len(lines) >= 17
+    assert len(lines) >= 22
     assert [line for line in lines if not re.search(r'",  # .{5,}', line)] == []
+
+
+def imported_packages() -> set[str]:
+    """The top-level names that the project's Python files import from elsewhere."""
+    folders = ("minimoe", "tests", "notebooks")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    names = {path.stem for path in files} | {"minimoe"} | sys.stdlib_module_names
+    found = set()
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.split(".")[0])
+    return found - names
+
+
+def test_every_package_that_is_imported_is_a_requirement() -> None:
+    asked = {name.lower() for name in re.findall(r'^  "([\w-]+)[=><~]', PYPROJECT, re.M)}
+    homes = packages_distributions()
+    missing = {
+        name: homes.get(name)
+        for name in imported_packages()
+        if not asked & {home.lower() for home in homes.get(name, [])}
+    }
+    assert missing == {}
+
+
+def test_the_types_ship_with_the_package() -> None:
+    assert (ROOT / "minimoe" / "py.typed").is_file()
 
 
 def test_the_versions_that_shape_stored_outputs_are_exact() -> None:
@@ -102,7 +136,38 @@ def test_make_says_in_one_line_what_the_python_lacks(
     assert said in complaint(make("run", PYTHON=str(python), VENV=str(tmp_path / "env")))
 
 
-def test_the_ci_script_is_executable_bash() -> None:
+def test_the_matrix_runs_the_chosen_rows_and_names_the_one_that_failed(tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(
+        '#!/bin/sh\necho "$ATEN_CPU_CAPABILITY"; [ "$ATEN_CPU_CAPABILITY" != default ]\n'
+    )
+    python.chmod(0o755)
+    (tmp_path / "dev.stamp").touch()
+    run = make("matrix", ROWS="2 3", VENV=str(tmp_path))
+    assert [line for line in run.stdout.splitlines() if " " not in line] == ["default", "avx2"]
+    assert complaint(run) == "FAILED: row 2"
+    assert make("matrix", ROWS="3", VENV=str(tmp_path)).returncode == 0
+    assert "got 5" in make("matrix", ROWS="5", VENV=str(tmp_path)).stderr
+
+
+def test_the_ci_script_is_executable_and_reads_nothing_outside_the_clone() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert subprocess.run(["bash", "-n", script]).returncode == 0
+    assert script.read_text(encoding="utf-8").count("..") == 1  # the way up to the root
+
+
+@pytest.mark.parametrize("backend", ["agg", "svg"])
+def test_a_notebook_shows_its_figures_whatever_mplbackend_says(
+    monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    magics: list[tuple[str, str]] = []
+    shell = SimpleNamespace(kernel=None, run_line_magic=lambda *magic: magics.append(magic))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    with matplotlib.rc_context({"backend": backend}):
+        style()
+        assert magics == [("matplotlib", "inline")]
+        del shell.kernel  # a terminal
+        style()
+    assert len(magics) == 1

@@ -244,3 +244,12 @@ def test_more_than_255_domains_are_refused(tmp_path: Path) -> None:
         (tmp_path / f"{i}" / "a.txt").write_text(words(i, 1), encoding="utf-8")
     with pytest.raises(InputError, match="has 256 domains, at most 255 are possible"):
         folder_text(tmp_path)
+
+
+def test_a_folder_with_bytes_that_are_not_utf_8_gives_a_name_that_can_be_written(
+    tmp_path: Path,
+) -> None:
+    for name in ("caf\udce9", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(words(len(name), 60), encoding="utf-8")
+    assert folder_text(tmp_path).train.domains == ("b", "caf\\udce9")

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from minimoe import InputError
-from minimoe.measure.timing import MachinePeak, Ratio, Timing, measure_peak, time_interleaved
+from minimoe.formulas.roofline import MachinePeak
+from minimoe.measure.timing import Ratio, Timing, measure_peak, time_interleaved
 
 
 class Clock:

@@ -11,8 +11,10 @@ from texts import paragraphs
 
 from minimoe import cli, trained
 from minimoe.config import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
-from minimoe.data import Text, folder_text, real_text
-from minimoe.measure.parameters import count_parameters
+from minimoe.data.folder import folder_text
+from minimoe.data.packaged import real_text
+from minimoe.data.text import Text
+from minimoe.formulas.parameters import count_parameters
 from minimoe.trained import (
     RECIPES,
     SNAPSHOT_PART,

@@ -11,8 +11,8 @@ import torch
 
 from minimoe.cli import main
 from minimoe.config import AttentionConfig, InputError, ModelConfig, preset
-from minimoe.measure.flops import count_flops
-from minimoe.measure.parameters import count_parameters
+from minimoe.formulas.flops import count_flops
+from minimoe.formulas.parameters import count_parameters
 from minimoe.show.counts import LEGEND, count_list, count_table, percent, short
 from minimoe.zoo import published
 from minimoe.zoo.configs import FAMILIES, hub_config_from, model_config_from_hub

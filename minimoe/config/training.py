@@ -51,9 +51,10 @@ class TrainConfig:
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "length"):
+        for name in ("steps", "length"):
             check_integer(name, getattr(self, name), 1)
-        check_integer("seed", self.seed, 0)
+        check_integer("batch_size", self.batch_size, 1, 2**31 - 1)
+        check_integer("seed", self.seed, 0, 2**63 - 1)  # what a torch generator takes
         check_positive("learning_rate", self.learning_rate)
         check_positive("clip_norm", self.clip_norm)
         for name in ("weight_decay", "balance_weight", "z_weight", "expert_bias_rate"):

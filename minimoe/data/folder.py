@@ -4,13 +4,14 @@ from pathlib import Path
 
 from minimoe.data.text import (
     MAX_DOMAINS,
+    TOTAL,
     Document,
     Text,
     paragraphs_of,
     split_every,
     text_of_splits,
 )
-from minimoe.errors import InputError
+from minimoe.errors import InputError, printable
 
 SECTION_LENGTH = 4096  # characters; a section of a file stays on one side of the split
 
@@ -30,8 +31,8 @@ def folder_text(path: str | Path, *, min_bytes: int = 10_000) -> Text:
         The text, with the domains in alphabetical order.
 
     Raises:
-        InputError: the folder is missing, empty or too small, a file is not UTF-8 text, or a
-            domain has no validation text that differs from its training text.
+        InputError: the folder is missing, empty or too small, a file is not UTF-8 text, a domain
+            is named "all", or a domain has no validation text that differs from its training text.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -42,6 +43,11 @@ def folder_text(path: str | Path, *, min_bytes: int = 10_000) -> Text:
     if n_bytes < min_bytes:
         raise InputError(
             f"{folder} holds {n_bytes} bytes of text, at least {min_bytes} are needed; add files"
+        )
+    if TOTAL in contents:
+        raise InputError(
+            f"{folder} has a domain named {TOTAL!r}, the name of the figure over all domains; "
+            "rename that folder"
         )
     if len(contents) > MAX_DOMAINS:
         raise InputError(
@@ -60,7 +66,7 @@ def _folder_contents(folder: Path) -> dict[str, list[str]]:
     for name, file in sorted((file.relative_to(folder).parts, file) for file in folder.rglob("*")):
         if any(part.startswith(".") for part in name) or not file.is_file():
             continue
-        domain = name[0] if len(name) > 1 else folder.resolve().name
+        domain = printable(name[0] if len(name) > 1 else folder.resolve().name)
         if (text := _read_utf8(file).strip("\n")).strip():
             contents.setdefault(domain, []).append(text)
     return dict(sorted(contents.items()))

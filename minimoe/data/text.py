@@ -11,6 +11,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 VOCAB_SIZE = 256  # a token is a byte
+TOTAL = "all"  # the name of the figure over all domains
 MAX_DOMAINS = 255  # domain ids are stored as bytes
 
 Paragraph = tuple[str, str]  # (domain, text with the blank lines after it)

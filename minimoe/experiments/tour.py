@@ -14,9 +14,11 @@ from minimoe.data.batches import Batch, validation_batches
 from minimoe.data.text import Corpus, Text
 from minimoe.experiments.routed import routed_sample
 from minimoe.files import usable_folder, write_file
+from minimoe.formulas.flops import count_flops
+from minimoe.formulas.parameters import count_parameters
 from minimoe.measure.bits import bits_per_byte
-from minimoe.measure.flops import count_flops, measured_flops
-from minimoe.measure.parameters import count_parameters, touched_parameters
+from minimoe.measure.flops import measured_flops
+from minimoe.measure.parameters import touched_parameters
 from minimoe.measure.routes import mean_load
 from minimoe.model.transformer import Transformer
 from minimoe.show.report import Contender, Point, comparison_rows, tour_page, verdicts

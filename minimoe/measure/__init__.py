@@ -1,1 +1,1 @@
-"""What does it cost, and what did the router do?"""
+"""Measurements of a model while it runs."""

@@ -1,6 +1,5 @@
-"""How many floating-point operations does a token cost, by formula and by counting them?"""
+"""FLOPs that a model executes, counted while it runs."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,95 +7,9 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from minimoe.config import AttentionConfig, InputError, LatentAttentionConfig, ModelConfig
-from minimoe.measure.parameters import count_parameters
 from minimoe.model.transformer import Transformer
 
 aten = torch.ops.aten
-
-
-@dataclass(frozen=True)
-class FlopCount:
-    """FLOPs of one sequence's forward pass, matrix products only, 2 per multiply-add.
-
-    Attributes:
-        weights: products with weights, router and head included.
-        attention: scores and weighted sums over all L * L pairs of positions: what the causal mask
-            or a sliding window hides is not discounted, as is usual, though a kernel may skip it.
-        rescored: scores that the backward pass computes once more instead of keeping them.
-        length: positions of the sequence (L).
-    """
-
-    weights: int
-    attention: int
-    rescored: int
-    length: int
-
-    @property
-    def forward(self) -> int:
-        """FLOPs of the forward pass of one sequence."""
-        return self.weights + self.attention
-
-    @property
-    def training(self) -> int:
-        """FLOPs of forward and backward.
-
-        Backward costs twice the forward, and computes the scores of plain attention again, which
-        makes it 2.5 times the forward there.
-        """
-        return 3 * (self.weights + self.attention) + self.rescored
-
-    @property
-    def forward_per_token(self) -> float:
-        """FLOPs of the forward pass for one token of the sequence."""
-        return self.forward / self.length
-
-    @property
-    def training_per_token(self) -> float:
-        """FLOPs of forward and backward for one token of the sequence."""
-        return self.training / self.length
-
-
-def count_flops(config: ModelConfig, length: int) -> FlopCount:
-    """Count FLOPs by formula, dropless, for a text read at once, without a cache.
-
-    Returns:
-        FLOPs of a sequence. Weights cost 2 FLOPs for each active parameter that is in a matrix:
-        without the input embeddings (look-ups), the norms and the biases. In latent attention the
-        absorbed way multiplies with the same weights as the naive one, and attends over wider
-        vectors: for DeepSeek-V3 2 * (576 + 512) FLOPs a pair of positions and head, against
-        2 * (192 + 128).
-
-    Raises:
-        InputError: length is below 1.
-    """
-    if length < 1:
-        raise InputError(f"length must be at least 1 position, got {length}")
-    count = count_parameters(config)
-    matrices = count.active_without_embeddings - count.norms - count.positions - count.vectors
-    head = count.embedding if config.tie_embeddings else count.head
-    scores, sums = _per_pair(config.attention)
-    sinks = isinstance(config.attention, AttentionConfig) and config.attention.sinks
-    n_pairs = config.n_layers * config.attention.n_heads * length * (length + sinks)
-    return FlopCount(
-        weights=2 * (matrices + head) * length,
-        attention=2 * (scores + sums) * n_pairs,
-        rescored=2 * scores * n_pairs if scores == sums and not sinks else 0,
-        length=length,
-    )
-
-
-def _per_pair(config: AttentionConfig | LatentAttentionConfig) -> tuple[int, int]:
-    """Widths of the vectors that scores compare, and that the weighted sums add, for one head.
-
-    Where they differ, or sinks take part (as one more position), torch has no kernel that
-    computes the scores anew in backward: it keeps them.
-    """
-    if isinstance(config, AttentionConfig):
-        return config.d_head, config.d_head
-    if config.way == "absorbed":
-        return config.kv_rank + config.d_rope, config.kv_rank
-    return config.d_nope + config.d_rope, config.d_value
 
 
 def _attention_forward(q: Any, k: Any, v: Any, *args: Any, **kwargs: Any) -> int:
@@ -108,17 +21,17 @@ def _attention_backward(grad: Any, q: Any, k: Any, v: Any, *args: Any, **kwargs:
 
 
 def _grouped(a: Any, b: Any, *args: Any, **kwargs: Any) -> int:
-    """rows [N, D] by experts [E, D, F], or in backward [D, N] by [N, F]: 2 * N * D * F."""
+    """Rows [N, D] by experts [E, D, F], or in backward [D, N] by [N, F]: 2 * N * D * F."""
     return 2 * a[0] * b[-2] * b[-1]
 
 
 def _matrix_vector(*args: Any, **kwargs: Any) -> int:
-    """matrix [N, D] by vector [D], added to a vector or not: 2 * N * D."""
+    """Matrix [N, D] by vector [D], with or without a vector added: 2 * N * D."""
     matrix = next(shape for shape in args if len(shape) == 2)
     return 2 * matrix[0] * matrix[1]
 
 
-# torch counts 0 for these: CPU attention, grouped experts, and the experts of a single token.
+# torch's counter misses these: attention on a CPU, grouped experts, experts of a single token.
 CUSTOM_FLOPS = {
     aten._scaled_dot_product_flash_attention_for_cpu: _attention_forward,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
@@ -131,12 +44,12 @@ CUSTOM_FLOPS = {
 def measured_flops(
     model: Transformer, tokens: Int[Tensor, "B L"], *, backward: bool = False
 ) -> int:
-    """Run the model and count the FLOPs of every matrix product that it really does.
+    """Run the model and count the FLOPs of every matrix product.
 
     Returns:
-        FLOPs of the whole batch, forward, or forward and backward. B times
-        `count_flops(config, L).forward` (or `.training`) for a dropless model, however its experts
-        are computed; only "padded" also multiplies its padding and counts more.
+        FLOPs of the whole batch, forward, or forward and backward. For a dropless model they are
+        B * `count_flops(config, L).forward` (or `.training`), unless the experts are padded: then
+        the padding is multiplied and counted too.
     """
     counter = FlopCounterMode(display=False, custom_mapping=CUSTOM_FLOPS)
     with torch.set_grad_enabled(backward), counter:

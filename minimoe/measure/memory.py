@@ -1,8 +1,7 @@
-"""How many bytes do weights, cache and activations take, and how many does a token move?"""
+"""Bytes that autograd keeps for the backward pass."""
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,58 +9,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from minimoe.config import (
-    AttentionConfig,
-    InputError,
-    LatentAttentionConfig,
-    ModelConfig,
-    MoEConfig,
-)
-from minimoe.measure.parameters import count_parameters
-
-
-def cache_elements_per_token(config: ModelConfig) -> int:
-    """Numbers that all layers together keep of one token while a text is read on.
-
-    Grouped-query attention keeps 2 * n_kv_heads * d_head a layer, latent attention (arXiv
-    2405.04434, section 2.1.2) kv_rank + d_rope. Every layer is taken to keep the whole context: a
-    sliding window bounds the number of tokens that are kept, not what one of them takes.
-
-    Returns:
-        Elements, not bytes. DeepSeek-V3, 61 layers of 512 + 64: 35,136. Mixtral 8x7B, 32 layers of
-        2 * 8 * 128: 65,536.
-    """
-    attention = config.attention
-    if isinstance(attention, LatentAttentionConfig):
-        return config.n_layers * (attention.kv_rank + attention.d_rope)
-    return config.n_layers * 2 * attention.n_kv_heads * attention.d_head
-
-
-def weight_bytes(n_parameters: int, bits: int | float) -> int:
-    """Bytes that so many weights take at so many bits each, rounded up to whole bytes.
-
-    Args:
-        n_parameters: how many weights, at least 0.
-        bits: of one weight, above 0: 16 for bfloat16; 4.25 for 4 bits and a scale of 8 bits that
-            32 weights share.
-
-    Returns:
-        Bytes. Mixtral 8x7B's 46,702,792,704 weights take 93,405,585,408 at 16 bits; 3 weights of 4
-        bits take 2.
-
-    Raises:
-        InputError: an argument is out of its range.
-    """
-    if n_parameters < 0:
-        raise InputError(f"n_parameters must be at least 0, got {n_parameters}")
-    if not 0 < bits < float("inf"):
-        raise InputError(f"bits must be above 0 and finite, got {bits}")
-    numerator, denominator = bits.as_integer_ratio()
-    return -(-n_parameters * numerator // (8 * denominator))
-
 
 class _MadeInside(TorchDispatchMode):
-    """Collects the addresses of all memory that operations make while it is active."""
+    """Collect the addresses of all memory that operations allocate while it is active."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +21,9 @@ class _MadeInside(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        fresh = func is torch.ops.aten.lift_fresh.default  # of torch.tensor: shares, but is new
+        fresh = (
+            func is torch.ops.aten.lift_fresh.default
+        )  # from torch.tensor: shares its memory, yet it is new
         self.made |= _addresses(result) - (set() if fresh else _addresses((args, kwargs)))
         return result
 
@@ -82,19 +34,18 @@ def _addresses(values: Any) -> set[int]:
 
 
 def saved_activation_bytes(run: Callable[[], object]) -> int:
-    """Bytes that autograd holds for the backward pass of what `run` returns.
+    """Measure the bytes that autograd holds for the backward pass of a run.
 
-    Counted is the memory that an operation inside `run` made and that backward will read: whole
-    storages, each once however many views of it are saved. Not counted is what was there before,
-    so no parameter and no input, nor what is not saved: results that backward does not need, the
-    gradients, the graph itself.
+    Memory counts if an operation inside `run` allocated it and backward will read it. A storage
+    counts whole, and once however many views of it are saved. Parameters and inputs existed
+    before and do not count. Gradients and the graph itself do not count either.
 
     Args:
-        run: a forward pass that returns what backward starts from, with gradients enabled.
+        run: a forward pass with gradients enabled; it returns the start of the backward pass.
 
     Returns:
-        Bytes. With float64 x [3, 4] and w [4, 5] from outside, x @ w keeps 0, (x + 1) @ w the sum's
-        96, relu(x @ w) its own output's 120.
+        Bytes. With float64 x [3, 4] and w [4, 5] from outside, x @ w keeps 0 bytes. (x + 1) @ w
+        keeps the 96 bytes of the sum, and relu(x @ w) the 120 bytes of its output.
     """
     saved: list[weakref.ref[Tensor]] = []
 
@@ -113,189 +64,3 @@ def saved_activation_bytes(run: Callable[[], object]) -> int:
     del result
     sizes = {storage.data_ptr(): storage.nbytes() for storage in storages}
     return sum(n_bytes for address, n_bytes in sizes.items() if address in inside.made)
-
-
-def expected_experts(n_experts: int, top_k: int, n_tokens: int) -> float:
-    """Different experts that a batch reaches, if its tokens choose independently and evenly.
-
-    One token misses an expert with probability 1 - K / E, all T of them with (1 - K / E)^T. How the
-    K choices of one token depend on each other does not matter.
-
-    Returns:
-        E * (1 - (1 - K / E)^T): exactly K for one token; of DeepSeek-V3's 256 experts, 8 a token,
-        32 tokens reach 163.3.
-
-    Raises:
-        InputError: an argument is out of its range.
-    """
-    _at_least("n_tokens", n_tokens, 1)
-    if not 1 <= top_k <= n_experts:
-        raise InputError(f"top_k must lie in [1, n_experts={n_experts}], got {top_k}")
-    idle = n_experts - top_k
-    return n_experts - idle * (idle / n_experts) ** (n_tokens - 1)
-
-
-def swiglu_elements(d_model: int, d_ff: int, *, backward: bool = False) -> int:
-    """Activations that a SwiGLU reads and writes for one row, every operation by itself.
-
-    Forward: the first product reads D and writes 2F, silu reads F and writes F, the multiplication
-    reads 2F and writes F, the second product reads F and writes D. Backward likewise: 4D + 19F.
-
-    Returns:
-        Elements: 2D + 8F, with backward 6D + 27F; 384 and 1,248 for D=64 and F=32. They are the
-        sizes of the operands and results of `minimoe.model.experts.SwiGLU`.
-    """
-    return 6 * d_model + 27 * d_ff if backward else 2 * d_model + 8 * d_ff
-
-
-def moe_elements(config: MoEConfig, *, backward: bool = False) -> int:
-    """Activations that a dropless MoE layer reads and writes for one token, experts on cores.
-
-    The router takes D + 4E. Each of the K rows is copied (2D), goes through its expert
-    (`swiglu_elements`, and 3F more, since silu is taken as sigmoid times gate) and is read once
-    more for the sum (D), which writes D. Backward likewise, by hand in `minimoe.model.cores`:
-    15D + 28F a row. Shared experts add their SwiGLU, a sum of 3D,
-    and 3D for their gate. What is of the size of K, the choice and the order, is left out.
-
-    Returns:
-        Elements. D=64, F=32, E=8 and K=2: 64 + 32 + 2 * (5 * 64 + 11 * 32) + 64 = 1,504; with
-        backward 5,664.
-    """
-    d_model, width = config.d_model, config.shared_width
-    n_experts, d_expert = config.n_routed_experts, config.d_expert
-    if backward:
-        router, row, summed = 3 * d_model + 12 * n_experts, 20 * d_model + 39 * d_expert, 5
-        sums = d_model * (6 + 14 * config.gate_shared)
-    else:
-        router, row, summed = d_model + 4 * n_experts, 5 * d_model + 11 * d_expert, 1
-        sums = d_model * (3 + 3 * config.gate_shared)
-    routed = router + config.top_k * row + summed * d_model
-    if not width:
-        return routed
-    return routed + swiglu_elements(d_model, width, backward=backward) + sums
-
-
-@dataclass(frozen=True)
-class BytesMoved:
-    """Bytes that a forward pass reads and writes, by the model of `bytes_moved`.
-
-    Attributes:
-        weights: read once for the whole batch.
-        cache: what was there is read, what is new is written.
-        activations: operands and results of the operations.
-    """
-
-    weights: int | float
-    cache: int
-    activations: int
-
-    @property
-    def total(self) -> int | float:
-        """All three; (1, 2, 3) has 6."""
-        return self.weights + self.cache + self.activations
-
-
-def bytes_moved(
-    config: ModelConfig,
-    n_tokens: int,
-    context: int = 0,
-    itemsize: int = 2,
-    *,
-    n_sequences: int = 1,
-) -> BytesMoved:
-    """Bytes that one forward pass moves, dropless, by a simple model.
-
-    Weights are read once, however many tokens there are: all that is dense, and of the routed
-    experts those that `expected_experts` says. Every token reads a row of an untied embedding, and
-    one of learned positions. The cache of each sequence is read once, in a layer with a sliding
-    window only the part that the first new token sees, and every new token is written to it.
-    Activations are the operands and results of products, attention, the feed-forward layers
-    (`moe_elements`), norms and residual sums, one pass each; attention keeps its scores to itself,
-    and latent attention expands the latents of the new tokens only.
-    Real passes move less where a cache holds a result until it is read, more where one of these
-    steps is several operations: 1.3 to 1.5 times as much for 200 tokens through the presets.
-
-    Args:
-        config: the model's.
-        n_tokens: new tokens of all sequences together, at least 1.
-        context: positions of each sequence that are already in the cache.
-        itemsize: bytes of one number: 2 for bfloat16, 4 for float32.
-        n_sequences: sequences that share the new tokens evenly.
-
-    Returns:
-        Bytes, an expectation for the weights if there are several tokens. DeepSeek-V3 reads for one
-        token at 16 bit exactly 2 * `count_parameters(config).touched` = 73,251,221,504 bytes
-        of weights, and moves 2 * 35,136 * 4,097 = 287,904,384 of a cache with 4,096 positions.
-
-    Raises:
-        InputError: an argument is out of its range.
-    """
-    for name, value in (("n_tokens", n_tokens), ("itemsize", itemsize)):
-        _at_least(name, value, 1)
-    _at_least("context", context, 0)
-    if n_sequences < 1 or n_tokens % n_sequences:
-        raise InputError(f"n_sequences must divide n_tokens={n_tokens}, got {n_sequences}")
-    return BytesMoved(
-        weights=itemsize * _weights_read(config, n_tokens),
-        cache=itemsize * _cache_moved(config, n_tokens, context, n_sequences),
-        activations=itemsize * n_tokens * _elements_per_token(config),
-    )
-
-
-def _weights_read(config: ModelConfig, n_tokens: int) -> int | float:
-    count = count_parameters(config)
-    rows = count.embedding_row + count.position_row
-    read = count.touched + (n_tokens - 1) * rows
-    if config.moe is None:
-        return read
-    n_experts, top_k = config.moe.n_routed_experts, config.moe.top_k
-    more = expected_experts(n_experts, top_k, n_tokens) - top_k
-    return read + count.routed_experts // n_experts * more
-
-
-def _cache_moved(config: ModelConfig, n_tokens: int, context: int, n_sequences: int) -> int:
-    windows = [config.window_of(layer) for layer in range(config.n_layers)]
-    read = sum(context if window is None else min(context, window - 1) for window in windows)
-    per_layer = cache_elements_per_token(config) // config.n_layers
-    return per_layer * (n_sequences * read + n_tokens * config.n_layers)
-
-
-def _elements_per_token(config: ModelConfig) -> int:
-    """Embedding, blocks, last norm, head; a norm is 2D, the residual sum after a layer 3D."""
-    d_model, n_moe = config.d_model, config.n_moe_layers
-    around = 2 * (2 * d_model + 3 * d_model)
-    ff = (config.n_layers - n_moe) * _dense_elements(config)
-    ff += n_moe * moe_elements(config.moe) if config.moe is not None else 0
-    blocks = config.n_layers * (around + _attention_elements(config.attention)) + ff
-    positions = 3 * d_model if config.learned_positions else 0
-    return d_model + positions + blocks + 2 * d_model + d_model + config.vocab_size
-
-
-def _dense_elements(config: ModelConfig) -> int:
-    d_model, d_ff = config.d_model, config.d_ff or 0
-    if config.ff == "swiglu":
-        return swiglu_elements(d_model, d_ff)
-    return 2 * d_model + 4 * d_ff
-
-
-def _attention_elements(config: AttentionConfig | LatentAttentionConfig) -> int:
-    """What every product reads and writes, the rotation too, and attention itself."""
-    d_model, n_heads = config.d_model, config.n_heads
-    if isinstance(config, AttentionConfig):
-        q, k = n_heads * config.d_head, config.n_kv_heads * config.d_head
-        rotation = 2 * (q + k) if config.rope is not None else 0
-        projections = 3 * d_model + q + 2 * k
-        return projections + rotation + (q + 2 * k) + q + (q + d_model)
-    q, out = n_heads * (config.d_nope + config.d_rope), n_heads * config.d_value
-    kept = config.kv_rank + config.d_rope
-    queries = d_model + q if config.q_rank is None else d_model + 4 * config.q_rank + q
-    latents = d_model + kept + 2 * config.kv_rank  # the product, then the norm
-    rotation = 2 * (n_heads + 1) * config.d_rope
-    expanded = n_heads * (config.d_nope + config.d_value)
-    attention = config.kv_rank + expanded + (q + config.d_rope + expanded) + out
-    return queries + latents + rotation + attention + (out + d_model)
-
-
-def _at_least(name: str, value: int, low: int) -> None:
-    if value < low:
-        raise InputError(f"{name} must be at least {low}, got {value}")

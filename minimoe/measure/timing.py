@@ -1,4 +1,4 @@
-"""How long does it take, beside something else on the same machine, and how fast could it be?"""
+"""Run times of several computations, interleaved, and the peak rates of the machine."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -8,31 +8,33 @@ from statistics import median, quantiles
 import torch
 
 from minimoe.config import InputError
+from minimoe.formulas.roofline import MachinePeak
 
 Rounds = Callable[[int, int], Iterable[int]]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one thing, once in every round."""
+    """Seconds of one computation in each round."""
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Seconds; (1, 2, 9) has 2."""
+        """Seconds; `Timing((1, 2, 9)).median == 2`."""
         return median(self.seconds)
 
     @property
     def spread(self) -> float:
-        """Width of the middle half of the rounds, as a share of the median; (1, 2, 3) has 0.5."""
-        return _middle_half(self.seconds) / self.median
+        """Width of the middle half, as a share of the median; `Timing((1, 2, 3)).spread == 0.5`."""
+        low, _, high = quantiles(self.seconds, n=4, method="inclusive")
+        return (high - low) / self.median
 
     def ratio(self, other: "Timing") -> "Ratio":
-        """How many times as fast as `other`: its seconds over ours, round by round.
+        """Compute how many times as fast this is as `other`: its seconds over ours, by round.
 
-        What slows both down in one round cancels. Against (2, 4, 6), (1, 2, 2) has the ratios
-        (2, 2, 3), median 2.
+        A slowdown of the machine that lasts a whole round cancels. For (1, 2, 2) against
+        (2, 4, 6) the ratios are (2, 2, 3), with median 2.
         """
         pairs = zip(other.seconds, self.seconds, strict=True)
         return Ratio(tuple(theirs / ours for theirs, ours in pairs))
@@ -40,25 +42,20 @@ class Timing:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as fast, in every round."""
+    """Speed relative to another computation, in each round; above 1 is faster."""
 
     rounds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The ratio in the middle; above 1 is faster."""
+        """The middle ratio."""
         return median(self.rounds)
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """A quarter of the rounds lies below the first, a quarter above the second."""
+        """First and third quartile; `Ratio((1, 2, 3, 4, 5)).quartiles == (2, 4)`."""
         low, _, high = quantiles(self.rounds, n=4, method="inclusive")
         return low, high
-
-
-def _middle_half(values: tuple[float, ...]) -> float:
-    low, _, high = quantiles(values, n=4, method="inclusive")
-    return high - low
 
 
 def time_interleaved(
@@ -69,21 +66,21 @@ def time_interleaved(
     progress: Rounds = range,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
-    """Time several things in turns, A B C A B C, so that a drift of the machine meets them all.
+    """Time several computations in turns, A B C A B C, so that a slow phase slows all of them.
 
     Args:
-        runs: what to time, by name; each does its whole work once. On a GPU it must wait for the
-            end itself.
-        rounds: how often each is timed, at least 2.
-        warm_up: rounds before that, not timed.
-        progress: wraps the rounds, for a bar.
-        clock: seconds.
+        runs: computations by name; each call does its whole work. On a GPU it must synchronize
+            itself.
+        rounds: timed rounds, at least 2.
+        warm_up: rounds before them that are not timed.
+        progress: gets the first round and the number of rounds, returns an iterable over them.
+        clock: returns seconds.
 
     Returns:
         Seconds of each round, by name.
 
     Raises:
-        InputError: too few rounds, or nothing to time.
+        InputError: too few rounds, or no computation.
     """
     if not runs:
         raise InputError("nothing to time: runs must hold at least 1 entry, got 0")
@@ -102,37 +99,22 @@ def time_interleaved(
     return {name: Timing(tuple(taken)) for name, taken in seconds.items()}
 
 
-@dataclass(frozen=True)
-class MachinePeak:
-    """What this machine can do at best, measured on the spot with the threads it has now.
-
-    Attributes:
-        flops_per_second: of a large matrix product, 2 for each multiply-add.
-        bytes_per_second: of a large copy, each byte read and written counted.
-        seconds_per_operation: of the smallest tensor operation, nearly all of it overhead.
-    """
-
-    flops_per_second: float
-    bytes_per_second: float
-    seconds_per_operation: float
-
-
 def measure_peak(
     dtype: torch.dtype = torch.float32, *, size: int = 1024, rounds: int = 15
 ) -> MachinePeak:
-    """Measure the machine's peak, as a yardstick for everything else that is timed.
+    """Measure the best rates of this machine with its present number of threads.
 
-    The best of several rounds, not the median: nothing can be faster by chance.
+    The best of several rounds is taken, because nothing runs too fast by chance.
 
     Args:
         dtype: of the product and the copy.
-        size: the product is size x size by size x size; the copy has 16 * size * size elements, too
-            many for a cache.
-        rounds: of each.
+        size: the product multiplies two matrices [size, size]; the copy has 16 * size * size
+            elements, too many for a CPU cache.
+        rounds: rounds of each.
 
     Returns:
-        The peak; a matrix product of 2 * size ** 3 FLOPs needs at least that many over
-        flops_per_second seconds.
+        The peak. A product of 2 * size ** 3 FLOPs takes at least
+        2 * size ** 3 / flops_per_second seconds.
     """
     a, b = (torch.ones(size, size, dtype=dtype) for _ in range(2))
     product = torch.empty_like(a)

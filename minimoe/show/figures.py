@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
 
 import numpy as np
-from cycler import cycler
-from matplotlib import rc_context, rcParams
+from matplotlib import get_backend, rc_context, rcParams
 from matplotlib.axes import Axes
+from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patheffects import withStroke
+from matplotlib.rcsetup import cycler
 from matplotlib.ticker import (
     EngFormatter,
     FuncFormatter,
@@ -76,6 +78,16 @@ def style() -> None:
             "axes.prop_cycle": cycler(color=list(_LINES)),
         }
     )
+    _show_in_notebook()
+
+
+def _show_in_notebook() -> None:
+    """Show figures below a notebook's cells, even where MPLBACKEND=agg would show none."""
+    ipython = sys.modules.get("IPython")
+    shell: Any = ipython.get_ipython() if ipython else None
+    silent = backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)
+    if hasattr(shell, "kernel") and get_backend().lower() in silent:
+        shell.run_line_magic("matplotlib", "inline")
 
 
 def expert_colors(n: int) -> list[str]:

@@ -9,9 +9,16 @@ from typing import Any
 import torch
 
 from minimoe.config import ModelConfig, MoEConfig
-from minimoe.measure.energy import estimated_joules, horowitz
-from minimoe.measure.roofline import Prediction, Work, dense_work, layer_work, predicted_seconds
-from minimoe.measure.timing import MachinePeak, Ratio, Timing
+from minimoe.formulas.energy import estimated_joules, horowitz
+from minimoe.formulas.roofline import (
+    MachinePeak,
+    Prediction,
+    Work,
+    dense_work,
+    layer_work,
+    predicted_seconds,
+)
+from minimoe.measure.timing import Ratio, Timing
 from minimoe.show.figures import speed_picture
 from minimoe.show.tables import MISSING, grouped, si, text_table
 

@@ -3,8 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from minimoe.config import (
-    AttentionConfig,
-    InputError,
-    ModelConfig,
-    MoEConfig,
-    TrainConfig,
-    model_config_from,
-)
+from minimoe.config import RECIPES, InputError, model_config_from
 from minimoe.data.batches import Batch, validation_batches
 from minimoe.data.text import Corpus, Text
 from minimoe.files import write_file
@@ -33,48 +25,11 @@ from minimoe.training.checkpoint import load_model, resume, text_digest, train_c
 from minimoe.training.loop import Hook, Run
 
 HERE = Path(__file__).parent
-LENGTH = 256  # positions, as in training
+LENGTH = RECIPES["text_moe_loss"].training.length  # positions, the same in every recipe
 PROBE_BYTES = 2304  # of validation text, 3 windows of each domain
 SNAPSHOT_STEPS = (25, 50, 100, 200, 400, 800, 1600, 2400, 3200, 4000)
 SNAPSHOT_BYTES = 2**14  # of validation text, for the loss at a snapshot
 SNAPSHOT_PART = "validation, the part of a snapshot"  # its name among a card's losses
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model that comes with the package is made: all there is to it but the text."""
-
-    what: str
-    model: ModelConfig
-    training: TrainConfig
-
-
-def _recipes() -> dict[str, Recipe]:
-    attention = AttentionConfig(d_model=128, n_heads=4, n_kv_heads=2, d_head=32)
-    layer = MoEConfig(d_model=128, d_expert=80, n_routed_experts=16, top_k=2)
-    dense = ModelConfig(n_layers=4, attention=attention, d_ff=165)
-    moe = ModelConfig(n_layers=4, attention=attention, moe=layer)
-    biased = replace(moe, moe=replace(layer, use_expert_bias=True))
-    training = TrainConfig(
-        steps=4000,
-        batch_size=16,
-        length=LENGTH,
-        learning_rate=3e-3,
-        warmup_share=0.05,
-        balance_weight=0.0,
-        domain_weights=(0.35, 0.15, 0.5),  # English, Chinese, Python: the rarest not read too often
-    )
-    return {
-        "text_dense": Recipe("dense", dense, training),
-        "text_moe_unbalanced": Recipe("MoE without balancing", moe, training),
-        "text_moe_loss": Recipe(
-            "MoE, load-balancing loss", moe, replace(training, balance_weight=0.02)
-        ),
-        "text_moe_bias": Recipe("MoE, selection bias", biased, training),
-    }
-
-
-RECIPES: Mapping[str, Recipe] = _recipes()
 
 
 def load_trained(name: str, dtype: torch.dtype = torch.float64) -> Transformer:

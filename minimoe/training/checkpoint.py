@@ -23,7 +23,7 @@ from minimoe.config import (
     train_config_from,
 )
 from minimoe.data.text import Corpus
-from minimoe.files import usable_folder, write_file
+from minimoe.files import locked, write_file
 from minimoe.model.routing import Routing
 from minimoe.model.transformer import Transformer
 from minimoe.training.loop import Hook, Run, StepRecord, start, train
@@ -253,24 +253,25 @@ def train_in_folder(
         The run; its `step` is below `config.steps` if it was interrupted.
 
     Raises:
-        InputError: the checkpoint in `folder` is damaged or of another run.
+        InputError: the checkpoint in `folder` is damaged or of another run, or another process
+            trains there.
         OSError: `folder` cannot be written to.
     """
     if save_every < 1:
         raise InputError(f"save_every must be at least 1 step, got {save_every}")
-    usable_folder(folder)
     text = text_digest(corpus)
-    if latest_checkpoint(folder) is None:
-        run = start(model_config, config, config.seed)
-    else:
-        run = resume(folder, model_config, config, text)
 
     def save_sometimes(run: Run, _routings: tuple[Routing, ...]) -> None:
         if run.step % save_every == 0 or run.step == config.steps:
             save_checkpoint(run, folder, text)
 
-    try:
-        train(run, corpus, hooks=(*hooks, save_sometimes), progress=progress)
-    except KeyboardInterrupt:
-        save_checkpoint(run, folder, text)
+    with locked(folder):
+        if latest_checkpoint(folder) is None:
+            run = start(model_config, config, config.seed)
+        else:
+            run = resume(folder, model_config, config, text)
+        try:
+            train(run, corpus, hooks=(*hooks, save_sometimes), progress=progress)
+        except KeyboardInterrupt:
+            save_checkpoint(run, folder, text)
     return run

@@ -17,7 +17,7 @@ from minimoe.config import (
     ModelConfig,
     MoEConfig,
 )
-from minimoe.measure.memory import cache_elements_per_token
+from minimoe.formulas.memory import cache_elements_per_token
 
 Place = Literal["attention", "dense", "norms", "other"]
 Config = Mapping[str, Any]

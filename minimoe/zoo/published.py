@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minimoe.config import PRESETS, InputError, ModelConfig, preset
-from minimoe.measure.flops import count_flops
-from minimoe.measure.memory import weight_bytes
-from minimoe.measure.parameters import count_parameters
+from minimoe.formulas.flops import count_flops
+from minimoe.formulas.memory import weight_bytes
+from minimoe.formulas.parameters import count_parameters
 from minimoe.zoo.configs import ALIASES, FAMILIES, model_config_from_hub, read_hub_config
 from minimoe.zoo.other_shapes import OTHER_FAMILIES, Shapes, other_shapes, plain_shapes
 

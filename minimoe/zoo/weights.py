@@ -18,7 +18,7 @@ from torch import Tensor
 
 from minimoe.config import InputError, ModelConfig
 from minimoe.files import usable_folder, write_file
-from minimoe.measure.parameters import count_parameters
+from minimoe.formulas.parameters import count_parameters
 from minimoe.model.transformer import Transformer
 from minimoe.zoo.configs import ALIASES, hub_config_from, model_config_from_hub, read_hub_config
 from minimoe.zoo.tensors import HubTensor, hub_tensors

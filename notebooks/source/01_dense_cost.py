@@ -22,8 +22,10 @@ from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from minimoe.config import AttentionConfig, ModelConfig, dense
-from minimoe.measure.flops import count_flops, measured_flops
-from minimoe.measure.parameters import count_parameters, recorded, touched_parameters
+from minimoe.formulas.flops import count_flops
+from minimoe.formulas.parameters import count_parameters
+from minimoe.measure.flops import measured_flops
+from minimoe.measure.parameters import recorded, touched_parameters
 from minimoe.model.transformer import Transformer
 from minimoe.show.figures import plot_curves, plot_stacked, style
 from minimoe.show.tables import text_table

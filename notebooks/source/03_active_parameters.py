@@ -24,9 +24,11 @@ from matplotlib import pyplot as plt
 
 from minimoe import AttentionConfig, LatentAttentionConfig, ModelConfig, MoEConfig, Transformer
 from minimoe.data.text import encode
-from minimoe.measure.flops import count_flops, measured_flops
-from minimoe.measure.memory import cache_elements_per_token
-from minimoe.measure.parameters import count_parameters, recorded, touched_parameters
+from minimoe.formulas.flops import count_flops
+from minimoe.formulas.memory import cache_elements_per_token
+from minimoe.formulas.parameters import count_parameters
+from minimoe.measure.flops import measured_flops
+from minimoe.measure.parameters import recorded, touched_parameters
 from minimoe.model.cache import KVCache
 from minimoe.show.figures import plot_curves, plot_shares_log, plot_stacked, style
 from minimoe.show.tables import text_table

@@ -27,7 +27,9 @@ from matplotlib import pyplot as plt
 from torch.utils.flop_counter import FlopCounterMode
 
 from minimoe import MoEConfig
-from minimoe.measure import energy, flops, memory, parameters, roofline, timing
+from minimoe.formulas import energy, memory, roofline
+from minimoe.measure import flops, parameters, timing
+from minimoe.measure.energy import measured_joules
 from minimoe.model.feed_forward import SwiGLU, silu_gate
 from minimoe.model.moe import MoE
 from minimoe.model.parameters import initialize_
@@ -427,7 +429,7 @@ assert sparse[0] == small[0] and sparse[3] > 12 * small[3]
 # %% tags=["timing", "nbval-ignore-output"]
 per = energy.horowitz(itemsize=2)
 print(f"assumed: {1e12 * per.joules_per_flop} pJ a FLOP, {1e12 * per.joules_per_byte:.1f} a byte")
-counted = energy.measured_joules(lambda: [moe(x) for _ in range(9)])
+counted = measured_joules(lambda: [moe(x) for _ in range(9)])
 print("this machine's power counter:", "cannot be read" if counted is None else f"{counted:.1f} J")
 assert counted is None or counted >= 0
 

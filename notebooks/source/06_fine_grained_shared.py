@@ -22,7 +22,7 @@ from matplotlib import pyplot as plt
 from minimoe import ModelConfig, MoE, MoEConfig
 from minimoe.experiments import granularity
 from minimoe.experiments.granularity import by_trial, combinations, comparisons, finer, name_of
-from minimoe.measure.parameters import count_parameters
+from minimoe.formulas.parameters import count_parameters
 from minimoe.model.feed_forward import swiglu
 from minimoe.show.figures import plot_differences, plot_shares_log, style
 from minimoe.show.tables import text_table
@@ -171,7 +171,7 @@ assert len({c.touched - c.router for c in counts.values()}) == 1
 print("measured and counted agree; less the router all are equal, the dense one in active ones")
 
 # %%
-from minimoe.measure.flops import count_flops
+from minimoe.formulas.flops import count_flops
 
 work = {name: count_flops(config, 64).weights // 64 for name, config in shapes.items()}
 assert len({flops - 2 * counts[name].router for name, flops in work.items()}) == 1

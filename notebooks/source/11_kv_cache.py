@@ -89,7 +89,8 @@ print(f"token by token by hand, {len(keys)} keys kept = all at once by the packa
 # %%
 from torch.utils.flop_counter import FlopCounterMode
 
-from minimoe.measure.flops import CUSTOM_FLOPS, count_flops, measured_flops
+from minimoe.formulas.flops import count_flops
+from minimoe.measure.flops import CUSTOM_FLOPS, measured_flops
 
 
 def flops_of(run):

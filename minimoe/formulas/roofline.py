@@ -1,38 +1,45 @@
-"""How long should it take, from its FLOPs, its bytes and the number of its operations?"""
+"""Time of a layer, predicted by the roofline model."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from minimoe.config import InputError, MoEConfig
-from minimoe.measure.memory import expected_experts, moe_elements, swiglu_elements
-from minimoe.measure.timing import MachinePeak
+from minimoe.formulas.memory import expected_experts, moe_elements, swiglu_elements
 
-Bound = Literal["compute", "memory", "overhead"]
+
+@dataclass(frozen=True)
+class MachinePeak:
+    """The best rates of a machine (`minimoe.measure.timing.measure_peak` measures them).
+
+    Attributes:
+        flops_per_second: of a large matrix product; a multiply-add is two FLOPs.
+        bytes_per_second: of a large copy; bytes read and bytes written both count.
+        seconds_per_operation: of the smallest tensor operation, nearly all of it overhead.
+    """
+
+    flops_per_second: float
+    bytes_per_second: float
+    seconds_per_operation: float
 
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to do.
+    """The work of a computation.
 
     Attributes:
-        flops: of matrix products, 2 for each multiply-add.
-        n_bytes: read and written.
-        n_operations: tensor operations that are started, views not counted.
+        flops: of matrix products; a multiply-add is two FLOPs.
+        n_bytes: bytes read and written.
+        n_operations: tensor operations that are started; views do not count.
     """
 
     flops: int | float
     n_bytes: int | float
     n_operations: int
 
-    @property
-    def intensity(self) -> float:
-        """FLOPs per byte, the roofline's horizontal axis; 8 FLOPs on 4 bytes have 2."""
-        return self.flops / self.n_bytes
-
 
 @dataclass(frozen=True)
 class Prediction:
-    """Seconds that a machine at its peak would need, by what it would spend them on."""
+    """Seconds that a machine at its peak spends on compute, on memory and on overhead."""
 
     compute_seconds: float
     memory_seconds: float
@@ -40,22 +47,25 @@ class Prediction:
 
     @property
     def seconds(self) -> float:
-        """The larger of compute and memory, which overlap, and the overhead: (1, 3, 2) takes 5."""
+        """The larger of compute and memory, plus the overhead; (1, 3, 2) takes 5 s."""
         return max(self.compute_seconds, self.memory_seconds) + self.overhead_seconds
 
     @property
-    def bound(self) -> Bound:
-        """What takes longest of the three; (1, 3, 2) is bound by memory."""
+    def bound(self) -> Literal["compute", "memory", "overhead"]:
+        """The largest of the three; (1, 3, 2) is bound by memory."""
         longest = max(self.compute_seconds, self.memory_seconds, self.overhead_seconds)
         if longest == self.compute_seconds:
             return "compute"
         return "memory" if longest == self.memory_seconds else "overhead"
 
     def error(self, measured: float) -> float:
-        """How far the prediction lies from the measured seconds, relative to them.
+        """Compute the relative error of the prediction.
+
+        Args:
+            measured: seconds, above 0.
 
         Returns:
-            Predicted / measured - 1: -0.5 if it really takes twice as long, 0 if it fits.
+            Predicted / measured - 1: 0 if they agree, -0.5 if the run takes twice as long.
 
         Raises:
             InputError: measured is not above 0.
@@ -68,19 +78,19 @@ class Prediction:
 def predicted_seconds(
     flops: int | float, n_bytes: int | float, n_operations: int, peak: MachinePeak
 ) -> Prediction:
-    """Predict the time of some work by the roofline model, and the cost of starting it.
+    """Predict the time of some work by the roofline model, plus the cost of starting it.
 
-    Arithmetic and memory overlap, so the slower of both counts (Williams, Waterman and Patterson
-    2009, doi 10.1145/1498765.1498785); starting an operation overlaps with neither, which the
-    roofline does not have and small layers feel.
+    Arithmetic and memory traffic overlap, so the slower one decides (Williams, Waterman and
+    Patterson 2009, doi 10.1145/1498765.1498785). Starting an operation overlaps with neither. The
+    roofline model has no such term, but small layers need it.
 
     Args:
         flops, n_bytes, n_operations: the work, each at least 0.
         peak: the machine.
 
     Returns:
-        Seconds. 10 FLOPs, 6 bytes and 2 operations on a machine of 10 FLOPs and 2 bytes a second
-        and half a second an operation: 1 of compute, 3 of memory and 1 of overhead, 4 together.
+        Seconds. Take a machine of 10 FLOPs a second, 2 bytes a second and 0.5 s an operation. On
+        it, 10 FLOPs, 6 bytes and 2 operations take 1 s, 3 s and 1 s: 4 s together.
 
     Raises:
         InputError: an argument is below 0.
@@ -99,11 +109,11 @@ def predicted_seconds(
 def dense_work(
     d_model: int, d_ff: int, n_tokens: int, itemsize: int, *, backward: bool = False
 ) -> Work:
-    """The work of a dense SwiGLU without biases.
+    """Compute the work of a dense SwiGLU without biases.
 
-    Weights are read once, and activations once by each operation (`swiglu_elements`). With
-    backward there are three times the FLOPs, and the weights move three times: read again for the
-    gradient of the input, and their own gradient is written.
+    Weights are read once, and each operation reads and writes its activations once
+    (`swiglu_elements`). With backward, the FLOPs triple. The weights move three times: they are
+    read again for the gradient of the input, and their own gradient is written.
 
     Args:
         d_model, d_ff: widths (D, F).
@@ -113,7 +123,7 @@ def dense_work(
 
     Returns:
         6 * T * D * F FLOPs in 4 operations; with backward 18 * T * D * F in 12. For D=64, F=32,
-        T=16 and 4 bytes: 196,608 FLOPs on 49,152 bytes.
+        T=16 and 4 bytes: 196,608 FLOPs and 49,152 bytes.
 
     Raises:
         InputError: a number is below 1.
@@ -131,27 +141,26 @@ def dense_work(
 def layer_work(
     config: MoEConfig, n_tokens: int, itemsize: int, *, backward: bool = False, n_cores: int = 1
 ) -> Work:
-    """The work of one dropless MoE layer, whose experts each core computes on its own.
+    """Compute the work of one dropless MoE layer on a CPU, its experts shared by the cores.
 
-    That is what "auto" takes on a CPU; another `experts_way` moves more. Of the routed experts
-    those are read that an even choice is expected to reach (`expected_experts`); activations as in
-    `moe_elements`. With backward there are three times the FLOPs, and the gradient is written for
-    the stacked weights of all experts. Operations are those of a router with softmax and normalized
-    weights; another rule has a few more or less.
+    The weights read are those of the experts that an even choice is expected to reach
+    (`expected_experts`); activations are as in `moe_elements`. With backward, the FLOPs triple
+    and the gradient of all experts' weights is written. The operations are those of a router with
+    softmax and normalized weights; other rules take a few more or less.
 
     Args:
         config: the layer's.
         n_tokens: tokens of the batch (T).
         itemsize: bytes of one number.
         backward: forward and backward.
-        n_cores: that start the experts' operations at the same time.
+        n_cores: cores that start the experts' operations at the same time.
 
     Returns:
-        24 operations and 6 an expert, shared by the cores; with backward 43 and 22. Shared experts
-        add 5 and 14, their gate 3 and 10. One token alone, without backward, has 11 + 2 * K. On two
-        cores and 4 bytes, Mixtral's layer (D=4096, F=14336, E=8, K=2) does 704,708,608 FLOPs for
-        one token in 15 operations and reads 1,409,417,216 bytes of weights: half a FLOP a byte, as
-        every decoder of one token; for two tokens there are 48 operations.
+        Operations: 24 and 6 an expert, shared by the cores; with backward 43 and 22. Shared
+        experts add 5 (14 with backward), their gate adds 3 (10). A single token without backward
+        takes 11 + 2 * K. Mixtral's layer (D=4096, F=14336, E=8, K=2) on two cores with 4 bytes
+        does 704,708,608 FLOPs for one token in 15 operations. It reads 1,409,417,216 bytes of
+        weights: half a FLOP a byte. Two tokens take 48 operations.
 
     Raises:
         InputError: a number is below 1.
