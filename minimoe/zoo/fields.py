@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from minimoe.config.checks import check_flag, check_integer
+from minimoe.config.checks import check_flag, check_integer, check_positive
 from minimoe.errors import InputError, listed
 
 T = TypeVar("T")
@@ -66,8 +66,10 @@ class Fields:
         return value
 
     def number(self, name: str, absent: float = _REQUIRED) -> float:
-        """A number that fits into a float."""
-        return as_number(name, self.get(name, absent))
+        """A number above 0 that fits into a float."""
+        value = as_number(name, self.get(name, absent))
+        check_positive(name, value)
+        return value
 
     def flag(self, name: str, absent: bool = _REQUIRED) -> bool:
         """True or false."""

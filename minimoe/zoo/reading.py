@@ -118,9 +118,7 @@ def routed_experts(
 def shared_experts(f: Fields, absent: int) -> int:
     """The number of shared experts: null means none, absence what transformers takes for it."""
     name = f.named(*N_SHARED)
-    if name in f.data and not f.has(name):
-        return 0
-    return f.integer(name, low=0, absent=absent)
+    return f.integer(name, low=0, absent=0 if name in f.data else absent)
 
 
 def leading_dense(f: Fields) -> dict[str, Any]:
