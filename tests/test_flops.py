@@ -111,28 +111,28 @@ def test_formula_and_count_are_equal_for_every_family(case: tuple[str, dict[str,
 
 
 def test_latent_attention_costs_what_was_worked_out_by_hand() -> None:
-    config = model_config_from_hub(tiny("deepseek_v3", num_hidden_layers=1, n_routed_experts=6))
-    queries = 16 * 9 + 9 * 4 * (3 + 4)  # down to the latent, up to four heads
-    others = 16 * (7 + 4) + 7 * 4 * (3 + 5) + 4 * 5 * 16
-    dense, head = 3 * 16 * 10, 13 * 16
-    for way, pair in (("naive", (3 + 4) + 5), ("absorbed", (7 + 4) + 7), ("auto", (3 + 4) + 5)):
+    config = model_config_from_hub(tiny("deepseek_v3", num_hidden_layers=1))
+    queries = 17 * 9 + 9 * 3 * (6 + 4)  # down to the latent, up to three heads
+    others = 17 * (8 + 4) + 8 * 3 * (6 + 5) + 3 * 5 * 17
+    dense, head = 3 * 17 * 21, 31 * 17
+    for way, pair in (("naive", (6 + 4) + 5), ("absorbed", (8 + 4) + 8), ("auto", (6 + 4) + 5)):
         flops = count_flops(attending(config, way), 6)
         assert flops.weights == 2 * 6 * (queries + others + dense + head)
-        assert flops.attention == 2 * 6 * 6 * 4 * pair
+        assert flops.attention == 2 * 6 * 6 * 3 * pair
         assert flops.rescored == 0
 
 
 def test_the_scores_of_latent_attention_are_computed_anew_where_keys_are_as_wide_as_values() -> (
     None
 ):
-    config = model_config_from_hub(tiny("deepseek_v3", v_head_dim=7))
+    config = model_config_from_hub(tiny("deepseek_v3", v_head_dim=10))
     flops = count_flops(config, 6)
-    assert flops.rescored * 2 == flops.attention == 3 * 2 * 6 * 6 * 4 * (7 + 7)
+    assert flops.rescored * 2 == flops.attention == 3 * 2 * 6 * 6 * 3 * (10 + 10)
 
 
 def test_a_sink_costs_as_one_more_position_and_its_scores_are_kept() -> None:
     config = model_config_from_hub(tiny("gpt_oss"))
-    assert count_flops(config, 6).attention == 3 * 4 * 6 * (6 + 1) * 2 * (6 + 6)
+    assert count_flops(config, 6).attention == 3 * 4 * 6 * (6 + 1) * 2 * (12 + 12)
     assert count_flops(config, 6).rescored == 0
 
 

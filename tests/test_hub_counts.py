@@ -10,11 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from minimoe.config import ModelConfig
 from minimoe.formulas.parameters import count_parameters
-from minimoe.zoo.configs import FAMILIES, hub_config_from, model_config_from_hub
+from minimoe.zoo.configs import hub_config_from, hub_shapes, model_config_from_hub
+from minimoe.zoo.families import BUILT
+from minimoe.zoo.published import model_count, published_model, published_names
+from minimoe.zoo.records import PublishedModel
 
 transformers = pytest.importorskip("transformers")
+# Without shared experts the oracle still has their matrices, of no elements.
+pytestmark = pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
+
+# Their own code is not part of transformers.
+CLOSED_FORMULA = {
+    "arctic", "deepseek-moe-145b", "deepseek-moe-16b", "grok-1", "hunyuan-large",
+}  # fmt: skip
+# One model of every model_type that transformers has.
+IN_TRANSFORMERS = (
+    "deepseek-v2", "deepseek-v3", "deepseek-v3.2-exp", "deepseek-v4-flash", "glm-4.5",
+    "gpt-oss-120b", "gpt2-small", "llama-3.1-8b", "llama-4-maverick", "minimax-m1", "minimax-m2",
+    "mixtral-8x7b", "olmoe-1b-7b", "qwen1.5-moe-a2.7b", "qwen3-235b-a22b", "qwen3-next-80b-a3b",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -29,8 +44,10 @@ def quiet() -> Iterator[None]:
 def built(data: dict[str, Any]) -> torch.nn.Module:
     """The model that transformers makes of a config.json, without memory."""
     config = transformers.AutoConfig.for_model(**data)
+    with_images = "vision_config" in data
+    auto = "AutoModelForImageTextToText" if with_images else "AutoModelForCausalLM"
     with torch.device("meta"):
-        return transformers.AutoModelForCausalLM.from_config(config)
+        return getattr(transformers, auto).from_config(config)
 
 
 def numel(model: torch.nn.Module) -> int:
@@ -38,12 +55,12 @@ def numel(model: torch.nn.Module) -> int:
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
-def test_every_family_counts_to_the_parameter_before_and_after_it_was_written(
+def test_every_case_counts_to_the_parameter_before_and_after_it_was_written(
     case: tuple[str, dict[str, Any]],
 ) -> None:
     family, changes = case
     model = built(tiny(family, **changes))
-    config = model_config_from_hub(model.config.to_dict())
+    config = model_config_from_hub(model.config.to_dict())  # in the spelling of transformers 5
     assert config == model_config_from_hub(tiny(family, **changes))
     assert count_parameters(config).total == numel(model)
     written = hub_config_from(config)
@@ -51,7 +68,7 @@ def test_every_family_counts_to_the_parameter_before_and_after_it_was_written(
     again = built(written)
     assert type(again).__name__ == type(model).__name__ == written["architectures"][0]
     assert numel(again) == numel(model)
-    assert model_config_from_hub(again.config.to_dict()) == config
+    assert model_config_from_hub(written) == config
 
 
 SIZES = {
@@ -67,13 +84,13 @@ SIZES = {
     "q_lora_rank": st.integers(1, 9) | st.none(),
     "v_head_dim": st.integers(1, 9),
     "n_shared_experts": st.integers(0, 3),
-    "n_embd": st.sampled_from([6, 12]),
+    "n_embd": st.sampled_from([4, 12]),
     "n_layer": st.integers(1, 3),
 }
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.sampled_from(FAMILIES), st.fixed_dictionaries(SIZES), st.booleans())
+@given(st.sampled_from(sorted(BUILT)), st.fixed_dictionaries(SIZES), st.booleans())
 def test_any_sizes_count_to_the_parameter(family: str, sizes: dict[str, Any], tie: bool) -> None:
     data = tiny(family, tie_word_embeddings=tie)
     data |= {name: size for name, size in sizes.items() if name in data}
@@ -85,6 +102,32 @@ def test_any_sizes_count_to_the_parameter(family: str, sizes: dict[str, Any], ti
     assert count_parameters(model_config_from_hub(data)).total == numel(model)
 
 
+@pytest.mark.parametrize("name", IN_TRANSFORMERS)
+def test_the_stored_count_is_that_of_the_model_that_transformers_builds(name: str) -> None:
+    model = published_model(name)
+    built_model = built(model.config)
+    assert numel(built_model) == model.counted.total
+    saved = built_model.config.to_dict()  # as transformers 5 writes the file
+    assert model_count(saved, 1).total == model.counted.total
+
+
+def test_one_model_of_every_family_in_transformers_is_built_there() -> None:
+    def kinds(names: Any) -> set[str]:
+        return {published_model(name).config["model_type"] for name in names}
+
+    by_formula = kinds(CLOSED_FORMULA)
+    assert kinds(published_names()) == kinds(IN_TRANSFORMERS) | by_formula
+    models: list[PublishedModel] = [published_model(name) for name in published_names()]
+    assert {m.id for m in models if m.counted.method.startswith("closed")} == CLOSED_FORMULA
+
+
+def test_an_absent_attention_bias_is_counted_as_transformers_builds_it() -> None:
+    data = tiny("qwen3_moe")
+    shapes = hub_shapes(data)
+    assert shapes.assumed["attention_bias"] is False
+    assert count_parameters(shapes.model).total == numel(built(data))
+
+
 class NoTensors(TorchDispatchMode):
     """No tensor is made while this is active, on any device."""
 
@@ -92,34 +135,17 @@ class NoTensors(TorchDispatchMode):
         raise AssertionError(f"{func} was called")
 
 
-def trillion() -> ModelConfig:
-    """Kimi K2's shape."""
-    return model_config_from_hub(
-        tiny(
-            "deepseek_v3",
-            hidden_size=7168,
-            intermediate_size=18432,
-            moe_intermediate_size=2048,
-            num_hidden_layers=61,
-            num_attention_heads=64,
-            num_key_value_heads=64,
-            vocab_size=163_840,
-            n_routed_experts=384,
-            num_experts_per_tok=8,
-            n_shared_experts=1,
-            n_group=1,
-            kv_lora_rank=512,
-            q_lora_rank=1536,
-            qk_nope_head_dim=128,
-            qk_rope_head_dim=64,
-            v_head_dim=128,
-        )
-    )
-
-
 def test_a_trillion_parameters_are_counted_without_one_tensor() -> None:
+    kimi_k2 = published_model("deepseek-v3").config | dict(
+        num_attention_heads=64,
+        num_key_value_heads=64,
+        first_k_dense_replace=1,
+        n_routed_experts=384,
+        vocab_size=163_840,
+        n_group=1,
+    )
     with NoTensors():
-        count = count_parameters(trillion())
+        count = count_parameters(model_config_from_hub(kimi_k2))
         with pytest.raises(AssertionError, match="empty"):
             torch.empty(1)
     assert count.total == 1_026_408_209_408 and count.active_with_embeddings < 35e9

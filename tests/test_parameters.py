@@ -107,7 +107,7 @@ def test_formula_count_and_measurement_agree_for_every_family(
 @pytest.mark.parametrize("way", ["loop", "grouped", "padded"])
 @pytest.mark.parametrize("family", ["gpt_oss", "qwen2_moe", "deepseek_v3"])
 def test_every_way_touches_what_the_formula_says_in_a_family(family: str, way: str) -> None:
-    widths = dict(intermediate_size=8, moe_intermediate_size=8)  # "grouped" wants whole 16 bytes
+    widths = dict.fromkeys(("intermediate_size", "moe_intermediate_size"), 8) | {"hidden_size": 16}
     config = model_config_from_hub(tiny(family, num_hidden_layers=2, **widths))
     wanted = count_parameters(config).touched
     model = built(config, way)
@@ -126,7 +126,7 @@ def test_both_ways_of_latent_attention_touch_all_of_it(way: str) -> None:
 def test_of_learned_positions_one_row_is_read_and_all_are_active(tie: bool) -> None:
     config = model_config_from_hub(tiny("gpt2", tie_word_embeddings=tie))
     count = count_parameters(config)
-    assert (count.positions, count.position_row) == (24 * 12, 12)
+    assert (count.positions, count.position_row) == (32 * 20, 20)
     without = count.active_without_embeddings - count.positions
     assert without == count.attention + count.dense + count.norms
     assert count.active_with_embeddings == count.total
@@ -171,7 +171,7 @@ def test_the_biases_and_sinks_that_a_token_uses_are_counted_apart(family: str) -
 def test_idle_experts_are_idle_with_their_biases() -> None:
     config = model_config_from_hub(tiny("gpt_oss"))
     count = count_parameters(config)
-    assert count.routed_experts == 3 * 5 * (3 * 16 * 10 + 2 * 10 + 16)
+    assert count.routed_experts == 3 * 5 * (3 * 18 * 10 + 2 * 10 + 18)
     assert count.idle_experts * 5 == count.routed_experts * 3
 
 

@@ -121,7 +121,9 @@ def model_config_from(data: dict[str, Any]) -> ModelConfig:
         kind = LatentAttentionConfig if "kv_rank" in attention else AttentionConfig
         fields = {**data, "attention": kind(**attention)}
         if data.get("moe") is not None:
-            fields["moe"] = MoEConfig(**data["moe"])
+            moe = {**data["moe"]}
+            moe.pop("experts_way", None)  # in files of earlier versions; it changed no number
+            fields["moe"] = MoEConfig(**moe)
         for name in ("dense_layers", "sliding_layers"):
             if isinstance(data.get(name), list):  # JSON has no tuples
                 fields[name] = tuple(data[name])

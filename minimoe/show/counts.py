@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
@@ -179,6 +180,9 @@ def _remarks(named: NamedCount) -> str:
     """What a reader should know of one model, wrapped; empty if nothing."""
     model = named.published
     lines = [] if model is None or model.explanation is None else [model.explanation]
+    if named.assumptions and model is None:
+        assumed = (f"{name}={json.dumps(value)}" for name, value in named.assumptions.items())
+        lines.append(f"Assumed for fields that the file lacks: {', '.join(assumed)}.")
     if named.count.flops_not_counted:
         lines.append(f"FLOPs without {named.count.flops_not_counted}.")
     if model is not None:

@@ -1,1 +1,1 @@
-"""How do the real ones compare? Published configurations and figures, and weights in and out."""
+"""Published models: their configurations, counts and weights."""

@@ -1,53 +1,39 @@
-"""How do a published model's weights get in and out? Tensor by tensor, and never a pickle."""
+"""Checkpoints in the hub's format, loaded and saved tensor by tensor."""
 
 import json
 import os
-import re
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
 
-from minimoe.config import InputError, ModelConfig
+from minimoe.config import ModelConfig
+from minimoe.errors import InputError, listed
 from minimoe.files import usable_folder, write_file
 from minimoe.formulas.parameters import count_parameters
 from minimoe.model.transformer import Transformer
-from minimoe.zoo.configs import ALIASES, hub_config_from, model_config_from_hub, read_hub_config
+from minimoe.zoo.configs import (
+    family_of,
+    hub_config_from,
+    model_config_from_hub,
+    read_hub_config,
+)
+from minimoe.zoo.stored import (
+    DEQUANTIZE,
+    DTYPES,
+    INDEX,
+    SINGLE,
+    StoredTensor,
+    drop_prediction_layers,
+    read_headers,
+    read_tensors,
+)
 from minimoe.zoo.tensors import HubTensor, hub_tensors
 
-# Reading -----------------------------------------------------------------------------------------
-
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_DERIVED = re.compile(r"(^|\.)(attn\.(masked_)?bias|rotary_emb\.inv_freq)$")
-_QUANTIZED = re.compile(
-    r"(_blocks|_scales|_scale|_scale_inv|qweight|qzeros|g_idx|weight_packed|absmax|quant_map)$"
-)
 _SELECTION_BIAS = ".e_score_correction_bias"
-_DEQUANTIZE = "dequantise it to bfloat16 first"
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """What a file's header says of one tensor."""
-
-    file: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def n_bytes(self) -> int:
-        """Its bytes in the file, for the four dtypes that are read."""
-        return prod(self.shape) * getattr(torch, DTYPES[self.dtype]).itemsize
 
 
 def load_pretrained(
@@ -76,9 +62,9 @@ def load_pretrained(
     wanted = None if dtype is None else _known_dtype(dtype)
     data = _read_config(folder)
     config = model_config_from_hub(data)
-    family = ALIASES.get(data["model_type"], data["model_type"])
-    stored = _read_headers(folder, family)
-    _drop_prediction_layers(stored, config.n_layers)
+    family = family_of(data).model_type
+    stored = read_headers(folder, family)
+    drop_prediction_layers(stored, config.n_layers)
     _check_size(folder, stored, config)
     with torch.device("meta"):  # shapes without numbers: none to draw, no memory
         model = Transformer(config)
@@ -88,17 +74,12 @@ def load_pretrained(
     model.to_empty(device="cpu")
     table = hub_tensors(model, family)
     with torch.no_grad(), _progress(sum(t.n_bytes for t in stored.values()), "load") as bar:
-        for name, tensor in _read_tensors(stored):
+        for name, tensor in read_tensors(stored):
             if name in table:
                 table[name].load_(tensor)
             bar.update(stored[name].n_bytes)
     _check_tied_head(folder, stored, model)
     return model
-
-
-def _listed(names: Iterable[str]) -> str:
-    """All of them, on one line whatever characters a file gave them."""
-    return ", ".join(name if name.isprintable() else repr(name) for name in names)
 
 
 def _known_dtype(dtype: torch.dtype | str) -> torch.dtype:
@@ -118,122 +99,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     method = data.get("quantization_config") or data.get("compression_config")
     if method:
         kind = method.get("quant_method", "unknown") if isinstance(method, dict) else method
-        raise InputError(f"{folder}: the weights are quantised ({kind}); {_DEQUANTIZE}")
+        raise InputError(f"{folder}: the weights are quantised ({kind}); {DEQUANTIZE}")
     return data
-
-
-def _read_headers(folder: Path, family: str) -> dict[str, StoredTensor]:
-    """What the directory holds, by hub name.
-
-    Without the buffers that are computed from others, and without tensors of no elements: those of
-    no shared experts, as transformers writes them.
-    """
-    stored: dict[str, StoredTensor] = {}
-    for tensor in _read_index(folder) if (folder / INDEX).exists() else _read_single(folder):
-        name = _hub_name(tensor.name, family)
-        if name in stored:
-            raise InputError(f"{folder}: {name} is stored twice; delete the file that is not of it")
-        if 0 not in tensor.shape and not _DERIVED.search(name):
-            stored[name] = tensor
-    quantized = [n for n, t in stored.items() if t.dtype not in DTYPES or _QUANTIZED.search(n)]
-    if quantized:
-        dtypes = ", ".join(sorted({stored[name].dtype for name in quantized}))
-        raise InputError(
-            f"{folder}: {len(quantized)} tensors are quantised ({dtypes}), "
-            f"{quantized[0]} for one; {_DEQUANTIZE}"
-        )
-    return stored
-
-
-def _hub_name(name: str, family: str) -> str:
-    """GPT-2 was published without the prefix that it is saved with today."""
-    if family == "gpt2" and not name.startswith(("transformer.", "lm_head.")):
-        return f"transformer.{name}"
-    return name
-
-
-def _read_single(folder: Path) -> list[StoredTensor]:
-    if (folder / SINGLE).exists():
-        return list(_read_header(folder / SINGLE))
-    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth"))
-    if pickles:
-        raise InputError(
-            f"{folder} holds pickled weights only ({', '.join(pickles)}), which can run code when "
-            "they are read; where you trust them, convert them with transformers: "
-            "AutoModelForCausalLM.from_pretrained(directory).save_pretrained(directory)"
-        )
-    raise InputError(f"{folder} holds neither {SINGLE} nor {INDEX}; give a whole checkpoint")
-
-
-def _read_index(folder: Path) -> list[StoredTensor]:
-    if (folder / SINGLE).exists():
-        raise InputError(f"{folder} holds both {SINGLE} and {INDEX}; delete the one that is older")
-    path = folder / INDEX
-    try:
-        file_of = json.loads(path.read_bytes())["weight_map"]
-        if not all(isinstance(file, str) for file in file_of.values()):
-            raise TypeError("a file name is not text")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {error!r}; download it again") from error
-    for file in sorted(set(file_of.values())):
-        if not re.fullmatch(r"[^/\\:\0]+\.safetensors", file):
-            raise InputError(f"{path} names {file!r}, which is not a *.safetensors file beside it")
-        if not (folder / file).is_file():
-            raise InputError(f"{path} names {file!r}, which is not there; download it too")
-    held = [
-        tensor for file in sorted(set(file_of.values())) for tensor in _read_header(folder / file)
-    ]
-    twice = sorted(name for name, times in Counter(t.name for t in held).items() if times > 1)
-    if twice:
-        raise InputError(f"{folder}: in two of the files that {INDEX} names: {_listed(twice)}")
-    found = {tensor.name: tensor.file.name for tensor in held}
-    wrong = sorted(name for name in file_of if found.get(name) != file_of[name])
-    if wrong:
-        raise InputError(f"{path} names tensors that are not in the file it says: {_listed(wrong)}")
-    unnamed = sorted(set(found) - set(file_of))
-    if unnamed:
-        raise InputError(f"{path} does not name what its files hold: {_listed(unnamed)}")
-    return held
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (SafetensorError, OSError) as error:
-        problem = " ".join(str(error).split())
-        raise InputError(f"{path} is damaged: {problem}; download it again") from error
-
-
-def _read_header(path: Path) -> Iterator[StoredTensor]:
-    with _opened(path) as file:
-        for name in file.offset_keys():
-            tensor = file.get_slice(name)
-            yield StoredTensor(path, name, tuple(tensor.get_shape()), tensor.get_dtype())
-
-
-def _read_tensors(
-    stored: dict[str, StoredTensor], n_bytes_open: int = 2**24
-) -> Iterator[tuple[str, Tensor]]:
-    """Each tensor in turn. A file stays in memory while it is open: so not for long."""
-    left = deque(stored.items())
-    while left:
-        path, n_bytes = left[0][1].file, 0
-        with _opened(path) as file:
-            while left and left[0][1].file == path and n_bytes < n_bytes_open:
-                name, tensor = left.popleft()
-                n_bytes += tensor.n_bytes
-                yield name, file.get_tensor(tensor.name)
-
-
-def _drop_prediction_layers(stored: dict[str, StoredTensor], n_layers: int) -> None:
-    """Forget the layers after the last one that are marked as predicting further tokens."""
-    numbers = [re.match(r"model\.layers\.(\d+)\.eh_proj\.weight$", name) for name in stored]
-    layers = {number[1] for number in numbers if number and int(number[1]) >= n_layers}
-    for name in list(stored):
-        if name.startswith("model.layers.") and name.split(".")[2] in layers:
-            del stored[name]
 
 
 def _check_size(folder: Path, stored: dict[str, StoredTensor], config: ModelConfig) -> None:
@@ -259,10 +126,26 @@ def _check_tensors(
         for name, tensor in table.items()
         if name in stored and stored[name].shape != tensor.shape
     ]
+    for verb, some, others in (("lack", unexpected, missing), ("have", missing, unexpected)):
+        if prefix := _prefix(some, others):
+            raise InputError(
+                f"{folder}: the file's names {verb} the prefix {prefix!r}; rename its "
+                f"{len(unexpected):,} unexpected tensors: {listed(unexpected, 2)}"
+            )
     problems = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
     if any(problems.values()):
-        found = (f"{len(n)} {what}: {_listed(n)}" for what, n in problems.items() if n)
+        shown = 5 if sum(map(bool, problems.values())) == 1 else 2
+        found = (f"{len(n):,} {what}: {listed(n, shown)}" for what, n in problems.items() if n)
         raise InputError(f"{folder}: the tensors are not those of config.json; {'; '.join(found)}")
+
+
+def _prefix(names: list[str], others: list[str]) -> str:
+    """What stands before each of `names` among `others`; empty if nothing does."""
+    if not names:
+        return ""
+    ends = [other.removesuffix(names[0]) for other in others if other.endswith(names[0])]
+    known = set(others)
+    return next((p for p in ends if all(p + name in known for name in names)), "")
 
 
 def _stored_dtype(folder: Path, stored: dict[str, StoredTensor]) -> torch.dtype:
@@ -289,7 +172,7 @@ def _check_tied_head(folder: Path, stored: dict[str, StoredTensor], model: Trans
     head = stored.get("lm_head.weight")
     if head is None or not model.config.tie_embeddings:
         return
-    tensor = next(_read_tensors({"lm_head.weight": head}))[1]
+    tensor = next(read_tensors({"lm_head.weight": head}))[1]
     if not tensor.to(model.embedding.dtype).equal(model.embedding):
         raise InputError(
             f"{folder}: config.json ties head and embedding, but lm_head.weight differs from the "
@@ -302,9 +185,6 @@ def _progress(n_bytes: int, what: str) -> Any:
     from tqdm import tqdm
 
     return tqdm(total=n_bytes, desc=what, unit="B", unit_scale=True, disable=None)
-
-
-# Writing -----------------------------------------------------------------------------------------
 
 
 def save_pretrained(
