@@ -19,6 +19,7 @@ from texts import paragraphs
 from minimoe import trained as trained_models
 from minimoe.cli import COMMANDS, main
 from minimoe.cli import train as train_command
+from minimoe.cli.shared import say
 from minimoe.config import PRESETS, RECIPES, preset
 from minimoe.files import locked
 from minimoe.formulas.parameters import count_parameters
@@ -119,6 +120,9 @@ def test_a_closed_pipe_is_no_error_and_the_view_is_there(
                 patched.setattr(sys, name, stream)
             status = main(["route", "a" * n_bytes, "--model", str(trained), "--out", str(view)])
         assert status == 0 and view.is_file()
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", streams["stderr"])
+            say("the work goes on after this line")
         for stream in streams.values():
             stream.close()  # flushes, as the interpreter does when it exits
 
