@@ -120,11 +120,18 @@ def test_a_closed_pipe_is_no_error_and_the_view_is_there(
                 patched.setattr(sys, name, stream)
             status = main(["route", "a" * n_bytes, "--model", str(trained), "--out", str(view)])
         assert status == 0 and view.is_file()
-        with monkeypatch.context() as patched:
-            patched.setattr(sys, "stderr", streams["stderr"])
-            say("the work goes on after this line")
         for stream in streams.values():
             stream.close()  # flushes, as the interpreter does when it exits
+
+
+class Broken(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_line_that_nobody_reads_does_not_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Broken())
+    say("measuring and drawing")
 
 
 def test_a_full_disk_behind_stdout_is_one_line(
