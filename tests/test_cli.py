@@ -19,6 +19,7 @@ from texts import paragraphs
 from minimoe import trained as trained_models
 from minimoe.cli import COMMANDS, main
 from minimoe.cli import train as train_command
+from minimoe.cli.shared import say
 from minimoe.config import PRESETS, RECIPES, preset
 from minimoe.files import locked
 from minimoe.formulas.parameters import count_parameters
@@ -121,6 +122,16 @@ def test_a_closed_pipe_is_no_error_and_the_view_is_there(
         assert status == 0 and view.is_file()
         for stream in streams.values():
             stream.close()  # flushes, as the interpreter does when it exits
+
+
+class Broken(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_line_that_nobody_reads_does_not_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Broken())
+    say("measuring and drawing")
 
 
 def test_a_full_disk_behind_stdout_is_one_line(
