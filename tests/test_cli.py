@@ -19,6 +19,7 @@ from minimoe import trained as trained_models
 from minimoe.cli import main
 from minimoe.config import preset
 from minimoe.measure.parameters import count_parameters
+from minimoe.trained import release as releases
 
 TRAIN = ["train", "--preset", "moe", "--steps", "2", "--batch-size", "2", "--length", "32"]
 
@@ -196,8 +197,8 @@ def test_a_recipe_trains_as_it_says_unless_an_option_says_otherwise(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli, "VALIDATION_BYTES", 2**10)
-    monkeypatch.setattr(trained_models, "SNAPSHOT_STEPS", (1,))
-    monkeypatch.setattr(trained_models, "SNAPSHOT_BYTES", 2**10)
+    monkeypatch.setattr(releases, "SNAPSHOT_STEPS", (1,))
+    monkeypatch.setattr(releases, "SNAPSHOT_BYTES", 2**10)
     recipe = trained_models.RECIPES["text_moe_bias"]
     out = tmp_path / "run"
     small = ["--steps", "1", "--batch-size", "2", "--length", "64"]
@@ -246,11 +247,11 @@ def test_generate_says_when_it_writes_beyond_its_training(
 def test_bench_prints_its_tables_or_json_and_writes_the_figure(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from minimoe.experiments import bench
-    from minimoe.show.speed import Shape
+    from minimoe.experiments.bench import run
+    from minimoe.experiments.bench.plan import Shape
 
     monkeypatch.setitem(sys.modules, "transformers", None)
-    monkeypatch.setattr(bench, "SHAPES", (Shape("S1", 4, 2, 16, 8, 32),))
+    monkeypatch.setattr(run, "SHAPES", (Shape("S1", 4, 2, 16, 8, 32),))
     out = tmp_path / "bench.png"
     arguments = ["bench", "--quick", "--shapes", "S1", "--out", str(out)]
     assert main([*arguments, "--json"]) == 0

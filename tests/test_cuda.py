@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from minimoe.config import ExpertsWay, InputError, MoEConfig
-from minimoe.experiments import bench
+from minimoe.experiments.bench import layers, plan, run, steps
+from minimoe.experiments.bench.plan import Shape
 from minimoe.model.dispatch import plan_dispatch
 from minimoe.model.moe import MoE
 from minimoe.model.transformer import Transformer
-from minimoe.show.speed import Shape
 
 WAYS = ("auto", "grouped", "segments", "padded", "loop")  # all but "cores", which a GPU lacks
 
@@ -64,16 +64,18 @@ def test_auto_off_the_cpu_is_grouped() -> None:
 
 @pytest.mark.cuda
 def test_the_benchmark_runs_on_a_gpu() -> None:
-    machine = bench.describe_machine("cuda", ["float32"])
+    machine = run.describe_machine("cuda", ["float32"])
     assert machine.device == torch.cuda.get_device_name() and not machine.peaks
     shapes = Shape("S1", 4, 2, 64, 32, 96), Shape("D1", 4, 2, 64, 32, 1)
     for shape in shapes:
-        (row,) = bench.time_layer(shape, machine, "cuda", n_rounds=2)
+        (row,) = layers.time_layer(shape, machine, "cuda", n_rounds=2)
         assert row.to_dense.median > 0 and row.share_of_peak("ours") is None
-    growth = bench.time_growth(shapes[:1], machine, "cuda", 2, range)
-    assert growth.times_as_long(shapes[0]).median == 1
-    measured = bench.peak_of_steps(bench.MODEL, (2, 8), "cuda", "ours")
-    weights = 4 * sum(parameter.numel() for parameter in Transformer(bench.MODEL).parameters())
+    growth = layers.time_growth(shapes[:1], machine, "cuda", 2, range)
+    assert growth.times_as_long(growth.rows[0]).median == 1
+    measured = steps.peak_of_steps(plan.MODELS["coarse"], (2, 8), "cuda", "ours")
+    weights = 4 * sum(
+        parameter.numel() for parameter in Transformer(plan.MODELS["coarse"]).parameters()
+    )
     assert measured is not None and measured >= 3 * weights
 
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from minimoe.show.explorer import Sample
+from minimoe.show.sample import Sample
 from minimoe.show.tables import text_width
 from minimoe.show.terminal import color_depth, routed_text
 

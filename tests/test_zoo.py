@@ -13,7 +13,6 @@ from minimoe.cli import main
 from minimoe.config import AttentionConfig, InputError, ModelConfig, preset
 from minimoe.measure.flops import count_flops
 from minimoe.measure.parameters import count_parameters
-from minimoe.show.counts import LEGEND, count_list, count_table, percent, short
 from minimoe.zoo import published
 from minimoe.zoo.configs import FAMILIES, hub_config_from, model_config_from_hub
 from minimoe.zoo.other_shapes import OTHER_FAMILIES, Weight, other_shapes
@@ -30,6 +29,7 @@ from minimoe.zoo.published import (
     published_models,
     published_names,
 )
+from minimoe.zoo.report import LEGEND, count_list, count_table, percent, short
 
 FIELDS = {
     "id", "name", "kind", "context", "attention", "config", "published", "counted", "explanation",

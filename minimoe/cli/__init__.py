@@ -16,7 +16,7 @@ from minimoe.config import PRESETS, InputError, ModelConfig, TrainConfig, preset
 
 if TYPE_CHECKING:
     from minimoe.data.text import Text
-    from minimoe.show.explorer import Sample
+    from minimoe.show.sample import Sample
 
 VALIDATION_BYTES = 2**16  # at most, for the loss at the end of a training
 FILE_BYTES = 2**16  # at most, for a text to route: a larger view is slow in a browser
@@ -206,7 +206,7 @@ def tour(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """`minimoe train`."""
     from minimoe.data.batches import validation_batches
-    from minimoe.trained import snapshots
+    from minimoe.trained.release import snapshots
     from minimoe.training.checkpoint import train_in_folder
     from minimoe.training.loop import bits_per_byte
 
@@ -260,7 +260,7 @@ def generate(options: argparse.Namespace) -> None:
     """`minimoe generate`."""
     from minimoe.data.text import decode, encode
     from minimoe.model.transformer import generate as write
-    from minimoe.trained import named_model
+    from minimoe.trained.models import named_model
 
     model, length = named_model(options.model)
     prompt = encode(options.prompt).long()
@@ -283,7 +283,7 @@ def route(options: argparse.Namespace) -> None:
     """`minimoe route`."""
     from minimoe.experiments.routed import routed_sample, windows
     from minimoe.show.explorer import routing_view
-    from minimoe.trained import named_model
+    from minimoe.trained.models import named_model
 
     title, text = _text_to_route(options)
     names = list(dict.fromkeys(options.model or [MODEL]))
@@ -395,11 +395,13 @@ def _print_routes(
 
 def trained(options: argparse.Namespace) -> None:
     """`minimoe trained`."""
-    from minimoe.trained import HERE, available, release, trained_card
+    from minimoe.trained import HERE, available, trained_card
 
     if options.release is not None:
         if options.name is None:
             raise InputError("say which recipe the run is of: minimoe trained NAME --release RUN")
+        from minimoe.trained.release import release
+
         to = HERE if options.to is None else Path(options.to)
         release(options.name, Path(options.release), _text(None), to)
         _say(f"wrote {to / options.name}.safetensors and .json")
@@ -435,8 +437,8 @@ def _flat(card: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def count(options: argparse.Namespace) -> None:
     """`minimoe count`."""
-    from minimoe.show.counts import BESIDE, count_list, count_table
     from minimoe.zoo.published import count_named, published_models
+    from minimoe.zoo.report import BESIDE, count_list, count_table
 
     if options.all and options.names:
         raise InputError(f"--all counts every published model; leave out {options.names[0]}")
@@ -452,8 +454,7 @@ def count(options: argparse.Namespace) -> None:
 
 def bench(options: argparse.Namespace) -> None:
     """`minimoe bench`."""
-    from minimoe.experiments.bench import run_benchmark
-    from minimoe.show.speed import as_json, report
+    from minimoe.experiments.bench import as_json, report, run_benchmark
 
     benchmark = run_benchmark(
         Path(options.out),
