@@ -334,27 +334,3 @@ def test_a_browser_shows_the_layer_and_token_that_the_address_names(tmp_path: Pa
     counts = np.bincount(np.asarray(second.expert_ids)[2].ravel(), minlength=8)
     assert [int(node.text()) for node in box.all("span", "count")] == counts.tolist()
     assert f"expert {counts.argmax()} gets the most" in box.all("p", "say")[0].text()
-
-
-def test_keys_slider_and_legend_work_in_a_browser(tmp_path: Path) -> None:
-    act = """<script>
-    const cells = document.querySelectorAll(".text i");
-    const slider = document.querySelector("[type=range]");
-    const press = key => document.activeElement.dispatchEvent(
-      new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
-    cells[0].focus();
-    ["ArrowRight", "ArrowRight", "ArrowLeft"].forEach(press);
-    slider.value = 2;
-    slider.dispatchEvent(new Event("input"));
-    document.querySelectorAll(".legend button")[5].focus();
-    </script></body>"""
-    source = view().html.replace("</body>", act)
-    (tmp_path / "view.html").write_text(source, encoding="utf-8")
-    root = browse((tmp_path / "view.html").as_uri(), tmp_path)
-    ids, _, _ = sorted_choices(sample())
-    cells = root.all("div", "text")[0].all("i")
-    assert root.all("output")[0].text() == "layer 2 of 4"
-    assert [t for t, cell in enumerate(cells) if "here" in cell.names()] == [1]
-    for cell, chosen in zip(cells, ids[1], strict=True):
-        assert ("dim" in cell.names()) == (5 not in chosen)
-        assert ("also" in cell.names()) == (5 in chosen[1:])

@@ -97,11 +97,11 @@ def run_tour(
     contenders = tuple(
         _measure(name, run.model, curves[name], text, judged) for name, run in runs.items()
     )
-    for name, run in runs.items():
-        save_checkpoint(run, out / name, text_digest(text.train))
     samples = _samples(runs["moe"].model, text.validation)
     write_file(out / "index.html", tour_page(contenders, samples, tokens))
     write_file(out / "tour.json", as_json(contenders))
+    for name, run in runs.items():
+        save_checkpoint(run, out / name, text_digest(text.train))
     return contenders
 
 

@@ -109,7 +109,7 @@ def _card(
     weights: dict[str, Tensor],
     curve: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """What is known of a model; its losses are those of the rounded weights."""
+    """Collect the facts about a model; its losses are those of the rounded weights."""
     recipe, last = RECIPES[name], run.history[-1]
     model = Transformer(recipe.model).double().requires_grad_(False)
     model.load_state_dict(weights)

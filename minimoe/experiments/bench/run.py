@@ -58,24 +58,20 @@ def run_benchmark(
         OSError: `out` cannot be written to.
     """
     began = time.perf_counter()
-    wanted = _checked_parts(parts if parts is not None else QUICK_PARTS if quick else PARTS)
-    if out.suffix not in (".png", ".svg"):
-        raise InputError(f"the figure's name must end in .png or .svg, got {out.name!r}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device must be cpu: torch finds 0 CUDA devices here, got cuda")
-    usable_folder(out.parent)
+    wanted = parts if parts is not None else QUICK_PARTS if quick else PARTS
+    _check(out, wanted, device)
     with_transformers = importlib.util.find_spec("transformers") is not None
     n_rounds = QUICK_ROUNDS if quick else ROUNDS
     say(f"timing {', '.join(wanted)}: {n_rounds} rounds each")
     dtypes = ("float32", "bfloat16") if bfloat16 else ("float32",)
     machine = describe_machine(device, dtypes)
     rounds = _one_bar(progress, len(set(wanted)) * n_rounds)
+    beside = (device, dtypes, with_transformers)
     layers = [
-        time_layer(
-            shape, machine, device, dtypes, with_transformers, n_rounds=n_rounds, rounds=rounds
-        )
+        row
         for shape in SHAPES
         if shape.name in wanted
+        for row in time_layer(shape, machine, *beside, n_rounds=n_rounds, rounds=rounds)
     ]
     models = {
         name: time_model(config, BATCH, device, with_transformers, n_rounds, rounds)
@@ -88,7 +84,7 @@ def run_benchmark(
         growth = time_growth(sizes, machine, device, n_rounds, rounds)
     benchmark = Benchmark(
         machine=machine,
-        layers=tuple(row for rows in layers for row in rows),
+        layers=tuple(layers),
         models=models,
         growth=growth,
         with_transformers=with_transformers,
@@ -102,12 +98,17 @@ def run_benchmark(
     return benchmark
 
 
-def _checked_parts(parts: Sequence[str]) -> Sequence[str]:
+def _check(out: Path, parts: Sequence[str], device: str) -> None:
+    """Refuse what cannot be timed or written, before anything is timed."""
     wrong = [repr(part) for part in parts if part not in PARTS]
     if wrong or not parts:
         got = wrong[0] if wrong else "none"
         raise InputError(f"shapes must be some of {','.join(PARTS)}, got {got}")
-    return parts
+    if out.suffix not in (".png", ".svg"):
+        raise InputError(f"the figure's name must end in .png or .svg, got {out.name!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device must be cpu: torch finds 0 CUDA devices here, got cuda")
+    usable_folder(out.parent)
 
 
 def _one_bar(progress: Rounds, total: int) -> Rounds:
