@@ -33,12 +33,6 @@ class Machine:
     peaks: Mapping[str, MachinePeak]
 
 
-def fastest(timings: Mapping[str, Timing]) -> str | None:
-    """Which of transformers' implementations has the least median; None if none was timed."""
-    theirs = [name for name in IMPLEMENTATIONS if name in timings]
-    return min(theirs, key=lambda name: timings[name].median) if theirs else None
-
-
 class _BesideTransformers:
     """Timings of "ours", and of transformers' implementations if they were timed."""
 
@@ -47,7 +41,8 @@ class _BesideTransformers:
     @property
     def best(self) -> str | None:
         """The faster implementation of transformers, by median; None without transformers."""
-        return fastest(self.timings)
+        theirs = {name: self.timings[name] for name in IMPLEMENTATIONS if name in self.timings}
+        return min(theirs, key=lambda name: theirs[name].median, default=None)
 
     @property
     def to_best(self) -> Ratio | None:

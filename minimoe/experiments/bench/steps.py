@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from minimoe.config import ModelConfig, model_config_from
 from minimoe.experiments.bench.layers import timed
 from minimoe.experiments.bench.plan import IMPLEMENTATIONS, MEMORY_STEPS
-from minimoe.experiments.bench.records import StepRows, fastest
+from minimoe.experiments.bench.records import StepRows
 from minimoe.experiments.bench.theirs import check_same, mixtral_model
 from minimoe.measure.timing import Rounds
 from minimoe.model.transformer import Transformer
@@ -40,10 +40,10 @@ def time_model(
         check_same(name, logits["ours"], logits[name])
     runs = {name: training_step(model, tokens) for name, model in models.items()}
     timings = timed(runs, device, False, n_rounds, rounds)
-    best = fastest(timings)
-    measured = ("ours",) if best is None else ("ours", best)
+    rows = StepRows(config, batch, timings, {})
+    measured = ("ours", rows.best) if rows.best else ("ours",)
     peak_bytes = {name: step_bytes(config, batch, device, name) for name in measured}
-    return StepRows(config, batch, timings, peak_bytes)
+    return replace(rows, peak_bytes=peak_bytes)
 
 
 def model_of(config: ModelConfig, name: str) -> nn.Module:

@@ -62,14 +62,11 @@ def plot_differences(
     ax.grid(axis="x")
 
 
-def plot_specialisation(
-    ax: Axes, measured: Mapping[str, Sequence[Measured]], xlabel: str = "MoE layer"
-) -> None:
+def plot_specialisation(ax: Axes, measured: Mapping[str, Sequence[Measured]]) -> None:
     """Draw normalised mutual information by layer, its interval, and the control as a grey bar.
 
     Args:
         measured: label to one value per layer, the first layer first.
-        xlabel: what the places from left to right are.
     """
     lengths = {len(layers) for layers in measured.values()}
     if len(lengths) != 1:
@@ -87,6 +84,6 @@ def plot_specialisation(
         ax.errorbar(x, nmi, np.maximum(ends, 0), capsize=3, label=label, elinewidth=1.4, **marks)
     ax.set_xticks(layers)
     ax.set_ylim(bottom=0)
-    ax.set(xlabel=xlabel, ylabel="NMI with the expert (0 to 1)")
+    ax.set(xlabel="MoE layer", ylabel="NMI with the expert (0 to 1)")
     ax.grid(axis="y")
     ax.legend(ncols=3, **ABOVE)
