@@ -1,4 +1,4 @@
-"""Is everything compared that is said to be, with the same work, and told without a loss?"""
+"""The benchmark compares the same work, and its tables, JSON and picture show what it measured."""
 
 import json
 import sys
@@ -11,27 +11,19 @@ import pytest
 import torch
 
 from minimoe.config import AttentionConfig, ModelConfig, MoEConfig
-from minimoe.experiments import bench
-from minimoe.formulas.roofline import MachinePeak, dense_work, layer_work
-from minimoe.measure.timing import Timing
+from minimoe.experiments.bench import as_json, layers, plan, report, run, run_benchmark, steps
+from minimoe.experiments.bench.output import picture
+from minimoe.experiments.bench.plan import Shape
+from minimoe.experiments.bench.records import Benchmark, Growth, LayerRow, Machine, StepRows
+from minimoe.experiments.bench.theirs import check_same
+from minimoe.formulas.roofline import dense_work, layer_work
+from minimoe.measure.timing import MachinePeak, Timing
 from minimoe.model.moe import MoE
 from minimoe.model.transformer import Transformer
-from minimoe.show.speed import (
-    Benchmark,
-    Growth,
-    LayerRow,
-    Machine,
-    Shape,
-    StepRows,
-    as_json,
-    fastest,
-    picture,
-    report,
-)
 
 PEAK = MachinePeak(flops_per_second=1e9, bytes_per_second=1e9, seconds_per_operation=1e-6)
 MACHINE = Machine("A processor", 2, 2, "2.13.0", "cpu", {"float32": PEAK, "bfloat16": PEAK})
-LEARNED, READ = Shape("S1", 4, 2, 16, 8, 32), Shape("D1", 4, 2, 16, 8, 1)
+BATCH_OF_32, ONE_TOKEN = Shape("S1", 4, 2, 16, 8, 32), Shape("D1", 4, 2, 16, 8, 1)
 GROWTH = tuple(Shape("growth", n, 2, 16, 8, 32) for n in (2, 4, 8, 16))
 MODEL = ModelConfig(
     n_layers=2,
@@ -41,74 +33,92 @@ MODEL = ModelConfig(
 
 
 @pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No transformers, small everything, no process of its own for the memory."""
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No transformers, small shapes, no process of its own for the memory."""
     monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.setattr(steps, "step_bytes", lambda *_: 12_000_000)
     for name, value in {
-        "SHAPES": (LEARNED, READ),
+        "SHAPES": (BATCH_OF_32, ONE_TOKEN),
         "GROWTH": GROWTH,
         "MODELS": {"coarse": MODEL},
         "BATCH": (2, 8),
         "ROUNDS": 3,
         "measure_peak": lambda dtype: PEAK,
-        "step_bytes": lambda *_: 12_000_000,
     }.items():
-        monkeypatch.setattr(bench, name, value)
+        monkeypatch.setattr(run, name, value)
 
 
-def row(dtype: str = "float32", shape: Shape = LEARNED, **seconds: float) -> LayerRow:
+def row(dtype: str = "float32", **seconds: float) -> LayerRow:
     timings = {name: Timing((s, 2 * s, 3 * s)) for name, s in seconds.items()}
-    return LayerRow(shape, dtype, timings, MACHINE)
+    return LayerRow(BATCH_OF_32, dtype, timings, MACHINE)
 
 
-def test_the_shapes_and_parts_are_named_once() -> None:
-    names = [shape.name for shape in bench.SHAPES]
-    assert names == ["S1", "S2", "S3", "S4", "S5", "D1", "D2"]
-    assert set(bench.QUICK_PARTS) < set(bench.PARTS) == {*names, *bench.MODELS, "growth"}
+def growth_on(machine: Machine) -> Growth:
+    seconds = {s: s.n_experts / 4 for s in GROWTH}
+    return Growth(
+        tuple(LayerRow(s, "float32", {"ours": Timing((t, t, 2 * t))}, machine)
+              for s, t in seconds.items())
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", bench.SHAPES, ids=lambda shape: shape.name)
+def benchmark_on(machine: Machine) -> Benchmark:
+    step = {
+        name: Timing((s, s)) for name, s in (("ours", 1.0), ("eager", 2.0), ("grouped_mm", 3.0))
+    }
+    return Benchmark(
+        machine=machine,
+        layers=(replace(row(dense=1.0, ours=2.0, eager=5.0, grouped_mm=4.0), machine=machine),),
+        models={"coarse": StepRows(MODEL, (2, 8), step, {"ours": 1_000_000, "eager": None})},
+        growth=growth_on(machine),
+        with_transformers=True,
+        n_rounds=3,
+        seconds=1.0,
+    )
+
+
+def benchmark_of() -> Benchmark:
+    return benchmark_on(MACHINE)
+
+
+@pytest.mark.parametrize("shape", plan.SHAPES, ids=lambda shape: shape.name)
 def test_the_dense_layer_has_the_active_flops_of_the_experts(shape: Shape) -> None:
     sizes = (shape.d_model, shape.d_ff, shape.n_tokens)
     dense = dense_work(*sizes, 4, backward=shape.backward).flops
     router = 2 * shape.n_tokens * shape.d_model * shape.n_experts * (3 if shape.backward else 1)
-    assert (
-        dense + router == layer_work(shape.config, shape.n_tokens, 4, backward=shape.backward).flops
-    )
+    layer = layer_work(shape.config, shape.n_tokens, 4, backward=shape.backward).flops
+    assert dense + router == layer
 
 
-def test_growth_leaves_everything_but_the_number_of_experts() -> None:
-    assert [shape.n_experts for shape in bench.GROWTH] == [4, 16, 64, 256]
-    assert len({replace(shape, n_experts=1) for shape in bench.GROWTH}) == 1
+def test_growth_changes_only_the_number_of_experts() -> None:
+    assert len({replace(shape, n_experts=1) for shape in plan.GROWTH}) == 1
+    assert set(plan.QUICK_PARTS) < set(plan.PARTS)
 
 
 def test_a_layer_and_a_dense_one_are_timed_in_each_dtype_and_round() -> None:
-    for shape in (LEARNED, READ):
-        rows = bench.time_layer(shape, MACHINE, dtypes=("float32", "bfloat16"), n_rounds=3)
-        assert [found.name for found in rows] == [shape.name, f"{shape.name} bfloat16"]
-        for found in rows:
-            assert set(found.timings) == {"dense", "ours"} and found.to_best is None
-            assert all(len(timing.seconds) == 3 for timing in found.timings.values())
+    rows = layers.time_layer(BATCH_OF_32, MACHINE, dtypes=("float32", "bfloat16"), n_rounds=3)
+    assert [found.name for found in rows] == ["S1", "S1 bfloat16"]
+    for found in rows:
+        assert set(found.timings) == {"dense", "ours"} and found.to_best is None
+        assert all(len(timing.seconds) == 3 for timing in found.timings.values())
 
 
-def test_transformers_computes_what_ours_does_and_is_timed_beside_it() -> None:
+@pytest.mark.parametrize("shape", [BATCH_OF_32, ONE_TOKEN], ids=lambda shape: shape.name)
+def test_transformers_layer_with_our_weights_is_timed_beside_ours(shape: Shape) -> None:
     pytest.importorskip("transformers")
-    for shape in (LEARNED, READ):
-        (found,) = bench.time_layer(shape, MACHINE, with_transformers=True, n_rounds=2)
-        assert set(found.timings) == {"dense", "ours", "eager", "grouped_mm"}
-        assert found.best in ("eager", "grouped_mm") and found.to_best is not None
+    (found,) = layers.time_layer(shape, MACHINE, with_transformers=True, n_rounds=2)
+    assert set(found.timings) == {"dense", "ours", "eager", "grouped_mm"}
 
 
-def test_transformers_learns_the_same_in_a_step_of_the_whole_model() -> None:
+def test_two_training_steps_change_our_model_and_transformers_in_the_same_way() -> None:
     pytest.importorskip("transformers")
-    tokens = bench._tokens(MODEL, (2, 8), "cpu")
+    tokens = steps.random_tokens(MODEL, (2, 8), "cpu")
     after = {}
     for name in ("ours", "eager", "grouped_mm"):
-        model = bench._model(MODEL, name)
-        step = bench.training_step(model, tokens)
-        before = bench._logits(model, tokens)
+        model = steps.model_of(MODEL, name)
+        before = steps.logits_of(model, tokens)
+        step = steps.training_step(model, tokens)
         step(), step()
-        after[name] = bench._logits(model, tokens)
+        after[name] = steps.logits_of(model, tokens)
         assert not torch.allclose(before, after[name], atol=1e-5)
     assert torch.allclose(after["eager"], after["ours"], atol=1e-5)
     assert torch.allclose(after["grouped_mm"], after["ours"], atol=1e-5)
@@ -116,31 +126,29 @@ def test_transformers_learns_the_same_in_a_step_of_the_whole_model() -> None:
 
 def test_each_training_step_has_fresh_gradients() -> None:
     model = Transformer(MODEL)
-    step = bench.training_step(model, bench._tokens(MODEL, (2, 8), "cpu"))
+    step = steps.training_step(model, steps.random_tokens(MODEL, (2, 8), "cpu"))
     norms = []
     for _ in range(2):
         step()
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         norms.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
-    assert norms[1] == pytest.approx(norms[0], rel=0.1)  # of old and new together: twice as much
+    assert norms[1] == pytest.approx(norms[0], rel=0.1)  # a sum of both would be twice as large
 
 
-def test_each_learning_run_has_fresh_gradients_and_reading_has_none() -> None:
-    layer = MoE(LEARNED.config)
-    contender = bench._Contender(layer, lambda x: layer(x)[0])
-    x, dy = bench._batch(LEARNED, "cpu", "float32")
-    run = bench._learning(contender, x, dy)
-    run()
+def test_each_timed_run_has_fresh_gradients_and_a_single_token_has_none() -> None:
+    layer = MoE(BATCH_OF_32.config)
+    contender = layers._Contender(layer, lambda x: layer(x)[0])
+    x, dy = layers._batch(BATCH_OF_32, "cpu", "float32")
+    learn = layers._learning(contender, x, dy)
+    learn()
     first = [tensor.grad.clone() for tensor in (x, *layer.parameters())]  # type: ignore
-    run()
+    learn()
     again = [tensor.grad for tensor in (x, *layer.parameters())]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))  # type: ignore
-    modes = []
-    bench._timed(
-        {"a": lambda: modes.append(torch.is_inference_mode_enabled())}, "cpu", True, 2, range
-    )
-    assert all(modes)
-    assert not bench._batch(READ, "cpu", "float32")[0].requires_grad
+    modes: list[bool] = []
+    read = {"a": lambda: modes.append(torch.is_inference_mode_enabled())}
+    layers.timed(read, "cpu", True, 2, range)
+    assert all(modes) and not layers._batch(ONE_TOKEN, "cpu", "float32")[0].requires_grad
 
 
 def test_a_short_run_is_repeated_until_it_lasts_and_its_time_is_that_of_one() -> None:
@@ -150,37 +158,29 @@ def test_a_short_run_is_repeated_until_it_lasts_and_its_time_is_that_of_one() ->
         def run(n: int) -> None:
             now[0] += n * next(seconds)
 
-        return bench.repeats(run, lambda: now[0])
+        return layers.repeats(run, lambda: now[0])
 
     assert repeats(iter([9.0] + [0.003] * 9)) == 4  # the first run does not count
     assert repeats(iter([9.0, 0.02] + [0.003] * 9)) == 4  # nor does one slow one
     assert repeats(iter([0.5] * 3)) == 1
-    timing = bench._timed({"a": lambda: None}, "cpu", False, 2, range)["a"]
-    assert timing.median < bench.AT_LEAST / 10
+    timing = layers.timed({"a": lambda: None}, "cpu", False, 2, range)["a"]
+    assert timing.median < layers.AT_LEAST / 10
 
 
-def test_one_token_in_a_thousand_may_go_elsewhere_and_two_may_not() -> None:
+def test_one_token_in_a_thousand_may_differ_and_two_may_not() -> None:
     ours = torch.ones(1000, 2)
     theirs = ours.clone()
     theirs[0] = 2
-    bench.check_same("eager", ours, theirs)
+    check_same("eager", ours, theirs)
     theirs[1] = 2
-    with pytest.raises(AssertionError, match=r"eager: only 99.8% of the tokens"):
-        bench.check_same("eager", ours, theirs)
-
-
-def test_ratios_are_seconds_of_the_other_over_ours() -> None:
-    found = row(dense=1.0, ours=2.0, eager=5.0, grouped_mm=4.0)
-    assert found.to_dense.median == 0.5 and found.best == "grouped_mm"
-    assert found.to_best is not None and found.to_best.median == 2
-    assert fastest({"ours": Timing((1.0,)), "eager": Timing((2.0,))}) == "eager"
-    assert fastest({"ours": Timing((1.0,))}) is None
+    with pytest.raises(AssertionError, match=r"eager: only 99.8%"):
+        check_same("eager", ours, theirs)
 
 
 def test_share_of_peak_prediction_and_energy_are_those_of_the_layers_own_work() -> None:
     found = row(dense=1e-3, ours=1e-3)
     dense = dense_work(16, 16, 32, 4, backward=True)
-    ours = layer_work(LEARNED.config, 32, 4, backward=True, n_cores=2)
+    ours = layer_work(BATCH_OF_32.config, 32, 4, backward=True, n_cores=2)
     assert found.work("dense") == dense and found.work("ours") == ours
     assert found.share_of_peak("ours") == pytest.approx(ours.flops / 2e-3 / 1e9)
     predicted = found.predicted("dense")
@@ -188,25 +188,16 @@ def test_share_of_peak_prediction_and_energy_are_those_of_the_layers_own_work() 
     slower = max(dense.flops, dense.n_bytes) / 1e9
     assert predicted.seconds == pytest.approx(slower + dense.n_operations * 1e-6)
     assert found.joules("ours") == pytest.approx(2.3e-12 * ours.flops + 162.5e-12 * ours.n_bytes)
-    half = row("bfloat16", dense=1.0, ours=1.0)
-    assert half.work("dense").n_bytes == dense.n_bytes / 2
-    unknown = replace(found, machine=replace(MACHINE, peaks={}))
-    assert unknown.share_of_peak("ours") is None and unknown.predicted("ours") is None
+    assert row("bfloat16", dense=1.0, ours=1.0).work("dense").n_bytes == dense.n_bytes / 2
 
 
 def test_growth_is_relative_to_the_fewest_experts() -> None:
-    timings = {n: Timing((n / 4, n / 4, n / 2)) for n in (2, 4, 8, 16)}
-    growth = Growth(GROWTH, timings, MACHINE)
-    assert growth.times_as_long(GROWTH[0]).median == 1 == growth.predicted_times_as_long(GROWTH[0])
-    assert growth.times_as_long(GROWTH[3]).median == 8
-    more = growth.predicted_times_as_long(GROWTH[3])
+    growth = growth_on(MACHINE)
+    first, last = growth.rows[0], growth.rows[3]
+    assert growth.times_as_long(first).median == 1 == growth.predicted_times_as_long(first)
+    assert growth.times_as_long(last).median == 8
+    more = growth.predicted_times_as_long(last)
     assert more is not None and more > 1
-
-
-def test_tokens_per_second_count_the_whole_batch() -> None:
-    step = StepRows(MODEL, (8, 256), {"ours": Timing((0.5, 0.5)), "eager": Timing((1.0, 1.0))}, {})
-    assert step.n_tokens == 2048 and step.tokens_per_second("ours") == 4096
-    assert step.to_best is not None and step.to_best.median == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="read from Linux's /proc")
@@ -214,7 +205,7 @@ def test_the_memory_of_a_step_holds_gradients_and_both_moments_of_adam() -> None
     wide = MoEConfig(d_model=64, d_expert=256, n_routed_experts=16, top_k=2)
     attention = AttentionConfig(d_model=64, n_heads=2, n_kv_heads=2, d_head=32)
     config = ModelConfig(n_layers=2, attention=attention, moe=wide)
-    measured = bench.step_bytes(config, (2, 8), "cpu", "ours")
+    measured = steps.step_bytes(config, (2, 8), "cpu", "ours")
     if measured is None:
         pytest.skip("this /proc does not count the peak anew")
     weights = 4 * sum(parameter.numel() for parameter in Transformer(config).parameters())
@@ -224,11 +215,11 @@ def test_the_memory_of_a_step_holds_gradients_and_both_moments_of_adam() -> None
 def test_a_process_that_fails_is_not_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ChildProcessError, match=r"measures memory: 1, no message"):
-        bench.step_bytes(MODEL, (2, 8), "cpu", "ours")
+        steps.step_bytes(MODEL, (2, 8), "cpu", "ours")
 
 
-def test_a_whole_run_counts_one_bar_to_its_end_and_writes_what_it_says(
-    quiet: None, tmp_path: Path
+def test_a_whole_run_counts_one_bar_to_its_end_and_writes_its_figure(
+    small: None, tmp_path: Path
 ) -> None:
     counted: list[int] = []
     said: list[str] = []
@@ -239,56 +230,30 @@ def test_a_whole_run_counts_one_bar_to_its_end_and_writes_what_it_says(
             counted.append(number)
 
     out = tmp_path / "made" / "bench.svg"
-    benchmark = bench.run_benchmark(out, bfloat16=True, say=said.append, progress=progress)
+    benchmark = run_benchmark(out, bfloat16=True, say=said.append, progress=progress)
     assert counted == list(range(4 * 3)) and said[-1] == f"wrote {out}"
     assert out.read_bytes().startswith(b"<?xml") and list(out.parent.iterdir()) == [out]
-    text = report(benchmark)
-    lines = text.splitlines()
-    assert lines[0].startswith(benchmark.machine.processor)
-    assert max(map(len, lines)) < 120
-    assert [line.split()[0] for line in lines if line.startswith(("S1", "D1"))] == [
-        "S1",
-        "S1",
-        "D1",
-        "D1",
-    ] * 2
-    assert 'pip install -e ".[parity]"' in " ".join(lines) and "12.0 MB" in text
     assert [found.name for found in benchmark.layers] == ["S1", "S1 bfloat16", "D1", "D1 bfloat16"]
+    text = report(benchmark)
+    assert text.startswith(benchmark.machine.processor) and "12.0 MB" in text
+    assert 'pip install -e ".[parity]"' in " ".join(text.splitlines())
+    assert max(map(len, text.splitlines())) < 120
 
 
-def test_parts_that_were_not_asked_for_are_not_timed(quiet: None, tmp_path: Path) -> None:
-    only = bench.run_benchmark(tmp_path / "a.png", ["D1"])
+def test_parts_that_were_not_asked_for_are_not_timed(small: None, tmp_path: Path) -> None:
+    only = run_benchmark(tmp_path / "a.png", ["D1"])
     assert [found.name for found in only.layers] == ["D1"] and only.n_rounds == 3
     assert only.models == {} and only.growth is None
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    quick = bench.run_benchmark(tmp_path / "b.png", ["growth"], quick=True)
-    assert quick.growth is not None and quick.n_rounds == bench.QUICK_ROUNDS
-    assert [shape.n_experts for shape in quick.growth.shapes] == [2, 16]
+    quick = run_benchmark(tmp_path / "b.png", ["growth"], quick=True)
+    assert quick.growth is not None and quick.n_rounds == plan.QUICK_ROUNDS
+    assert [found.shape.n_experts for found in quick.growth.rows] == [2, 16]
 
 
-def test_without_anything_to_draw_no_figure_is_written(quiet: None, tmp_path: Path) -> None:
+def test_without_anything_to_draw_no_figure_is_written(small: None, tmp_path: Path) -> None:
     said: list[str] = []
-    benchmark = bench.run_benchmark(tmp_path / "a.png", ["coarse"], say=said.append)
-    assert picture(benchmark) is None and said[-1] == "nothing to draw"
-    assert list(tmp_path.iterdir()) == []
-
-
-def benchmark_of(machine: Machine = MACHINE) -> Benchmark:
-    timings = {n: Timing((n / 4, n / 4, n / 4)) for n in (2, 4, 8, 16)}
-    step = {
-        "ours": Timing((1.0, 1.0)),
-        "eager": Timing((2.0, 2.0)),
-        "grouped_mm": Timing((3.0, 3.0)),
-    }
-    return Benchmark(
-        machine=machine,
-        layers=(replace(row(dense=1.0, ours=2.0, eager=5.0, grouped_mm=4.0), machine=machine),),
-        models={"coarse": StepRows(MODEL, (2, 8), step, {"ours": 1_000_000, "eager": None})},
-        growth=Growth(GROWTH, timings, machine),
-        with_transformers=True,
-        n_rounds=3,
-        seconds=1.0,
-    )
+    run_benchmark(tmp_path / "a.png", ["coarse"], say=said.append)
+    assert said[-1] == "nothing to draw" and list(tmp_path.iterdir()) == []
 
 
 def test_json_holds_every_number_of_the_tables_and_every_round() -> None:
@@ -299,10 +264,13 @@ def test_json_holds_every_number_of_the_tables_and_every_round() -> None:
     assert layer["best_of_transformers"] == "grouped_mm"
     assert layer["ours_to_best_of_transformers"]["median"] == 2
     assert layer["shape"]["n_experts"] == 4 and result["machine"]["processor"] == "A processor"
-    assert layer["prediction_error"]["ours"] < 0 < layer["estimated_joules"]["ours"]
-    assert result["models"]["coarse"]["peak_bytes"] == {"ours": 1_000_000, "eager": None}
-    assert result["models"]["coarse"]["best_of_transformers"] == "eager"
-    assert result["models"]["coarse"]["ours_to_best_of_transformers"]["median"] == 2
+    seconds = layer["predicted_seconds"]["ours"]
+    assert layer["prediction_error"]["ours"] == pytest.approx(seconds / 4 - 1)
+    assert layer["estimated_joules"]["ours"] > layer["estimated_joules"]["dense"] > 0
+    model = result["models"]["coarse"]
+    assert model["peak_bytes"] == {"ours": 1_000_000, "eager": None}
+    assert model["tokens_per_second"]["eager"] == 2 * 8 / 2
+    assert model["best_of_transformers"] == "eager"
     assert [point["times_as_long"]["median"] for point in result["growth"]] == [1, 2, 4, 8]
 
 
@@ -312,8 +280,8 @@ def test_the_tables_show_the_ratios_and_a_dash_for_what_is_not_known() -> None:
     (eager,) = (line for line in text.splitlines() if line.startswith("transformers, eager"))
     assert eager.split()[-3:] == ["2.00", "[2.00–2.00]", "–"]
     gpu = replace(MACHINE, device="A GPU", peaks={})
-    text = report(benchmark_of(gpu))
+    text = report(benchmark_on(gpu))
     assert text.startswith("A GPU (A processor, 2 threads on 2 cores")
     second = [line for line in text.splitlines() if line.startswith("S1")][1]
     assert second.split()[1:7] == ["–"] * 6
-    assert picture(benchmark_of(gpu)) != picture(benchmark_of())
+    assert picture(benchmark_on(gpu)) != picture(benchmark_of())

@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from minimoe.config import AttentionConfig, ModelConfig, MoEConfig
 from minimoe.experiments.routed import routed_sample
 from minimoe.model.transformer import Transformer
-from minimoe.show.explorer import Sample, glyphs, routing_view
+from minimoe.show.explorer import routing_view
+from minimoe.show.sample import Sample, glyphs
 
 TEXT = "for x in text:\n\trouter(x)  # 路由器 reads every byte\n".encode()
 OTHER = b"A second text.\n"

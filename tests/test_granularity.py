@@ -1,4 +1,4 @@
-"""Are finer layers of equal size and, cut without training, of equal function?"""
+"""Finer layers have equal size and, cut without training, equal function; the record is whole."""
 
 import itertools
 import json
@@ -9,33 +9,35 @@ from statistics import mean
 import pytest
 import torch
 
-from minimoe.config import InputError, MoEConfig
+from minimoe.config import MoEConfig, TrainConfig
 from minimoe.data.batches import validation_batches
 from minimoe.data.packaged import real_text
 from minimoe.data.text import Text
-from minimoe.experiments import granularity
+from minimoe.errors import InputError
 from minimoe.experiments.granularity import (
+    TRAINING,
+    by_trial,
+    combinations,
+    comparisons,
+    finer,
+    name_of,
+    record,
+    results,
+    split_experts,
+    trials,
+    without_best,
+    without_shared,
+)
+from minimoe.experiments.granularity.layers import expert_overlap, layer_inputs
+from minimoe.experiments.granularity.results import (
     JUDGED_STEPS,
     PARTS,
     RECORD,
     SEEDS,
-    TRAINING,
     Row,
-    by_trial,
-    combinations,
-    comparisons,
-    expert_overlap,
-    finer,
-    layer_inputs,
-    name_of,
+    make_record,
     paired,
-    record,
-    rows_of,
-    split_experts,
     train_one,
-    trials,
-    without_best,
-    without_shared,
 )
 from minimoe.formulas.parameters import count_parameters
 from minimoe.model.moe import MoE
@@ -108,11 +110,21 @@ def test_the_parts_of_an_expert_are_different_slices() -> None:
         (COARSE, 0, 0, "got 0"),
         (COARSE, 2, 4, r"\[0, parts \* top_k=4\), got 4"),
         (COARSE, 2, -1, "got -1"),
-        (replace(COARSE, normalize_weights=True), 2, 0, "got normalize_weights=True"),
-        (replace(COARSE, score_function="sigmoid"), 2, 0, "got score_function='sigmoid'"),
-        (replace(COARSE, n_shared_experts=1), 2, 0, "shared_width=24"),
-        (replace(COARSE, n_expert_groups=2), 2, 0, "n_expert_groups=2"),
-        (replace(COARSE, use_expert_bias=True), 2, 0, "use_expert_bias=True"),
+        (
+            replace(COARSE, normalize_weights=True),
+            2,
+            0,
+            "normalize_weights must be False .*, got True",
+        ),
+        (
+            replace(COARSE, score_function="sigmoid"),
+            2,
+            0,
+            "score_function must be 'softmax' .*, got 'sigmoid'",
+        ),
+        (replace(COARSE, n_shared_experts=1), 2, 0, "shared_width must be 0 .*, got 24"),
+        (replace(COARSE, n_expert_groups=2), 2, 0, "n_expert_groups must be 1 .*, got 2"),
+        (replace(COARSE, use_expert_bias=True), 2, 0, "use_expert_bias must be False .*, got True"),
     ],
 )
 def test_a_layer_that_cannot_be_cut_is_refused(
@@ -233,7 +245,7 @@ def test_the_first_loss_of_the_record_is_that_of_the_recipe(text: Text) -> None:
             assert again.first_loss == pytest.approx(row.first_loss, abs=1e-4)
 
 
-def steps(n: int) -> granularity.TrainConfig:
+def steps(n: int) -> TrainConfig:
     return replace(TRAINING, steps=n)
 
 
@@ -253,11 +265,11 @@ def test_rows_come_back_from_the_file_that_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = Row("dense", 7, 5.5, {100: 4.0, 200: 3.0}, None, None, None)
-    monkeypatch.setattr(granularity, "SEEDS", (7,))
-    monkeypatch.setattr(granularity, "trials", lambda: {"dense": trials()["dense"]})
-    monkeypatch.setattr(granularity, "train_one", lambda *_: made)
-    granularity.main(tmp_path / "rows.json")
-    assert rows_of((tmp_path / "rows.json").read_text(encoding="utf-8")) == [made]
+    monkeypatch.setattr(results, "SEEDS", (7,))
+    monkeypatch.setattr(results, "trials", lambda: {"dense": trials()["dense"]})
+    monkeypatch.setattr(results, "train_one", lambda *_: made)
+    make_record(tmp_path / "rows.json")
+    assert record(tmp_path / "rows.json") == [made]
     other = replace(made, seed=6, bits_per_byte={200: 2.0}, overlap=0.5)
     assert by_trial([made, other]) == {"dense": [2.0, 3.0]}
     assert by_trial([made, other], "overlap") == {"dense": [0.5]}

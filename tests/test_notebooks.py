@@ -18,7 +18,7 @@ from notebook_rules import RULES, Book, Rule
 from PIL import Image
 
 from minimoe.series import claims, notebooks
-from minimoe.show import EXPERT_COLORS
+from minimoe.show.colors import EXPERT_COLORS
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 STORED = sorted(FOLDER.glob("*.ipynb"))

@@ -1,10 +1,11 @@
-"""Is what a view shows what the routers decided, in windows that cut no character?"""
+"""A view shows what the routers decided, in windows that cut no character."""
 
 import numpy as np
 import pytest
 import torch
 
-from minimoe.config import InputError, dense, moe
+from minimoe.config import dense, moe
+from minimoe.errors import InputError
 from minimoe.experiments.routed import routed_sample, windows
 from minimoe.measure.routes import trace
 from minimoe.model.transformer import Transformer

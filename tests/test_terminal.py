@@ -1,11 +1,11 @@
-"""Does the terminal show each byte's expert, by colour and by number, within its width?"""
+"""The terminal shows each byte's expert, by colour and by number, within its width."""
 
 import re
 
 import numpy as np
 import pytest
 
-from minimoe.show.explorer import Sample
+from minimoe.show.sample import Sample
 from minimoe.show.tables import text_width
 from minimoe.show.terminal import color_depth, routed_text
 
@@ -30,7 +30,7 @@ def test_each_byte_has_the_number_of_the_expert_with_the_largest_weight() -> Non
     assert [int(number) for number in below.split()] == list(np.arange(len(TEXT)) % 16)
 
 
-def test_each_number_stands_below_its_byte_also_under_wide_characters() -> None:
+def test_each_number_is_below_its_byte_also_under_wide_characters() -> None:
     plain = [ESCAPE.sub("", line) for line in lines()]
     assert plain[0] == " a 路        b  ↵ "
     assert plain[1] == " 0  1  2  3  4  5 "

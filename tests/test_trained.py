@@ -1,4 +1,4 @@
-"""Do the trained models come as their recipes and cards say, and is a finished run released so?"""
+"""Trained models are those of their recipes and cards; a finished run is released as one."""
 
 import json
 from dataclasses import replace
@@ -10,23 +10,15 @@ from safetensors.torch import load
 from texts import paragraphs
 
 from minimoe import trained
-from minimoe.cli.shared import MODEL
-from minimoe.config import AttentionConfig, InputError, ModelConfig, MoEConfig, Recipe, TrainConfig
+from minimoe.config import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data.folder import folder_text
 from minimoe.data.packaged import real_text
 from minimoe.data.text import Text
 from minimoe.formulas.parameters import count_parameters
-from minimoe.trained import (
-    RECIPES,
-    SNAPSHOT_PART,
-    load_trained,
-    named_model,
-    release,
-    routing_history,
-    snapshot_loss,
-    snapshots,
-    trained_card,
-)
+from minimoe.trained import RECIPES, Recipe, models, trained_card
+from minimoe.trained import release as releases
+from minimoe.trained.models import load_trained, named_model, routing_history
+from minimoe.trained.release import SNAPSHOT_PART, release, snapshot_loss, snapshots
 from minimoe.training.checkpoint import text_digest, train_in_folder
 from minimoe.training.loop import StepRecord, start
 
@@ -52,12 +44,13 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Text:
 
 def only_tiny(patch: pytest.MonkeyPatch, to: Path) -> None:
     """Let there be one recipe, the tiny one, and `to` be where its model comes from."""
-    patch.setattr(trained, "RECIPES", {"tiny": TINY})
+    for module in (trained, models, releases):
+        patch.setattr(module, "RECIPES", {"tiny": TINY})
     patch.setattr(trained, "HERE", to)
-    patch.setattr(trained, "LENGTH", 32)
-    patch.setattr(trained, "PROBE_BYTES", 9 * 32)
-    patch.setattr(trained, "SNAPSHOT_BYTES", 2**10)
-    patch.setattr(trained, "SNAPSHOT_STEPS", (1, 3))
+    patch.setattr(releases, "LENGTH", 32)
+    patch.setattr(releases, "PROBE_BYTES", 9 * 32)
+    patch.setattr(releases, "SNAPSHOT_BYTES", 2**10)
+    patch.setattr(releases, "SNAPSHOT_STEPS", (1, 3))
 
 
 @pytest.fixture(scope="module")
@@ -211,4 +204,4 @@ def test_steps_that_others_slowed_down_do_not_count_as_undisturbed() -> None:
     run = start(RECIPES["text_dense"].model, RECIPES["text_dense"].training)
     record = StepRecord(1, 1, 1.0, 0.0, 0.0, 1.0, 0.1, 2.0)
     run.history = [replace(record, seconds=seconds) for seconds in (2.0, 3.0, 12.0)]
-    assert trained._undisturbed_seconds(run) == 3.0
+    assert releases._undisturbed_seconds(run) == 3.0

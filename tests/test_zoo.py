@@ -13,7 +13,6 @@ from minimoe.cli import main
 from minimoe.config import InputError, preset
 from minimoe.formulas.flops import count_flops
 from minimoe.formulas.parameters import count_parameters
-from minimoe.show.counts import LEGEND, count_list, count_table, percent, short
 from minimoe.zoo.configs import hub_config_from, model_config_from_hub
 from minimoe.zoo.families import FAMILIES
 from minimoe.zoo.published import (
@@ -29,6 +28,7 @@ from minimoe.zoo.published import (
     published_names,
 )
 from minimoe.zoo.records import MODELS
+from minimoe.zoo.report import LEGEND, count_list, count_table, percent, short
 from minimoe.zoo.shapes import Weight
 
 FIELDS = {

@@ -22,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Time the parts, write the figure, print the tables."""
     from minimoe.experiments.bench import run_benchmark
-    from minimoe.show.speed import as_json, report
+    from minimoe.experiments.bench.output import as_json, report
 
     benchmark = run_benchmark(
         usable_file(options.out),

@@ -24,8 +24,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the counts of the named models; nothing is built or downloaded."""
-    from minimoe.show.counts import BESIDE, count_list, count_table
     from minimoe.zoo.published import count_named, published_models
+    from minimoe.zoo.report import BESIDE, count_list, count_table
 
     if options.all and options.names:
         raise InputError(f"--all counts every published model; leave out {options.names[0]}")

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> None:
 
     from minimoe.data.text import decode
     from minimoe.model.generation import generate
-    from minimoe.trained import named_model
+    from minimoe.trained.models import named_model
 
     check_integer("seed", options.seed, 0, 2**63 - 1)  # what a torch generator takes
     model, length = named_model(options.model)

@@ -84,7 +84,7 @@ def _samples(
 ) -> tuple[dict[str, "Sample"], tuple[int, int], list[str]]:
     """The routed text of each model, its numbers of layers and experts, notes for the user."""
     from minimoe.experiments.routed import routed_sample, windows
-    from minimoe.trained import named_model
+    from minimoe.trained.models import named_model
 
     samples, sizes, notes = {}, {}, []
     for name in names:

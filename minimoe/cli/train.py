@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
 
     from minimoe.data.batches import validation_batches
     from minimoe.measure.bits import bits_per_byte
-    from minimoe.trained import snapshots
+    from minimoe.trained.release import snapshots
     from minimoe.training.checkpoint import train_in_folder
 
     text, folder = text_of(options.text), Path(options.out)

@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _release(options: argparse.Namespace) -> None:
-    from minimoe.trained import HERE, release
+    from minimoe.trained import HERE
+    from minimoe.trained.release import release
 
     if options.name is None:
         raise InputError("say which recipe the run is of: minimoe trained NAME --release RUN")

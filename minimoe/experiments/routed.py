@@ -1,14 +1,13 @@
-"""Where does a model send the bytes of a text? What its routers decide, ready to be shown."""
+"""What the routers of a model decide for the bytes of a text, ready to be shown."""
 
 from itertools import pairwise
 
-import numpy as np
 import torch
 
-from minimoe.config import InputError
+from minimoe.errors import InputError
 from minimoe.measure.routes import trace
 from minimoe.model.transformer import Transformer
-from minimoe.show.explorer import Sample
+from minimoe.show.sample import Sample
 
 
 def routed_sample(model: Transformer, text: bytes, title: str, length: int | None = None) -> Sample:
@@ -18,8 +17,8 @@ def routed_sample(model: Transformer, text: bytes, title: str, length: int | Non
         model: with at least one MoE layer.
         text: UTF-8, or any bytes.
         title: of the text.
-        length: positions to read at a time; the next window knows nothing of the one before. None:
-            the whole text at once.
+        length: positions to read at a time, each window without the one before; None: the whole
+            text at once.
 
     Raises:
         InputError: the model is dense, or the text is empty or longer than the model reads.
@@ -30,16 +29,15 @@ def routed_sample(model: Transformer, text: bytes, title: str, length: int | Non
         raise InputError("a dense model routes nothing: its 0 MoE layers leave nothing to show")
     tokens = torch.frombuffer(bytearray(text), dtype=torch.uint8).long()
     read = [trace(model, tokens[None, start:end]) for start, end in windows(text, length)]
-
-    def together(name: str) -> np.ndarray:
-        return torch.cat([getattr(part, name) for part in read], dim=1).numpy()
-
-    shown = ("expert_ids", "weights", "kept", "margin")
-    return Sample(title, text, *(together(name) for name in shown))
+    ids, weights, kept, margin = (
+        torch.cat([getattr(part, name) for part in read], dim=1).numpy()
+        for name in ("expert_ids", "weights", "kept", "margin")
+    )
+    return Sample(title, text, ids, weights, kept, margin)
 
 
 def windows(text: bytes, length: int | None) -> list[tuple[int, int]]:
-    """Cut a text into ranges of at most `length` bytes, between two characters where it can be.
+    """Cut a text into ranges of at most `length` bytes, between two characters where possible.
 
     `windows("ab中".encode(), 4) == [(0, 2), (2, 5)]`; None: one range.
     """

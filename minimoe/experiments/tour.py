@@ -1,4 +1,4 @@
-"""Who wins, dense or Mixture of Experts, at equal active parameters on this machine?"""
+"""The tour: a dense and an MoE model of equal active parameters, trained and compared here."""
 
 import json
 import time
@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 
 import torch
 
-from minimoe.config import InputError, ModelConfig, TrainConfig, preset
+from minimoe.config import ModelConfig, TrainConfig, preset
 from minimoe.data.batches import Batch, validation_batches
 from minimoe.data.text import Corpus, Text
+from minimoe.errors import InputError
 from minimoe.experiments.routed import routed_sample
 from minimoe.files import usable_folder, write_file
 from minimoe.formulas.flops import count_flops
@@ -22,16 +24,17 @@ from minimoe.measure.parameters import touched_parameters
 from minimoe.measure.routes import mean_load
 from minimoe.model.transformer import Transformer
 from minimoe.show.report import Contender, Point, comparison_rows, tour_page, verdicts
+from minimoe.show.sample import Sample
 from minimoe.show.tables import text_table
 from minimoe.training.checkpoint import save_checkpoint, text_digest
 from minimoe.training.loop import Run, next_batch, start, train, train_step
 
-BATCH_SIZE, LENGTH = 8, 128  # small: a minute's worth of steps teaches more than few large ones
+BATCH_SIZE, LENGTH = 8, 128  # many small steps show more in a minute than a few large ones
 N_POINTS = 8  # of the validation curve
 VALIDATION_BYTES = 18_432  # of text, the same for every point and for the table
 SAMPLE_BYTES = 500
-REPORT_SHARE = 0.15  # of the time given: kept back for the last evaluation, measuring, drawing
-TRIAL_SECONDS = 1.5  # for each model, at most 2 % of the time given: how long does a step take?
+REPORT_SHARE = 0.15  # of the time given: kept for the last evaluation, measuring, drawing
+TRIAL_SECONDS = 1.5  # for each model, at most 2 % of the time given: measures one step
 
 
 def run_tour(
@@ -55,7 +58,7 @@ def run_tour(
         text: to train on and to validate on.
         out: folder for the report.
         dense, moe: the two models; the presets of these names if not given.
-        minutes: for the whole of it, counted from the call.
+        minutes: for all of it, counted from the call.
         steps: of training, however long they take, instead of minutes.
         seed: of weights and batches.
         say: gets lines for the user.
@@ -81,10 +84,21 @@ def run_tour(
     runs = {name: start(model, config, seed) for name, model in configs.items()}
     tokens = planned * BATCH_SIZE * LENGTH
     say(f"training dense and MoE in turn, {planned} steps, {tokens:,} bytes of text each")
-    curves = _train_in_turn(runs, text, deadline, progress)
+    judged = list(
+        validation_batches(
+            text.validation, batch_size=32, length=LENGTH, max_bytes=VALIDATION_BYTES
+        )
+    )
+    curves = _train_in_turn(runs, text, judged, deadline, progress)
     say("measuring and drawing")
-    contenders = tuple(_measure(run, text, curves[name], name) for name, run in runs.items())
-    _write(contenders, runs, text, out, planned)
+    contenders = tuple(
+        _measure(name, run.model, curves[name], text, judged) for name, run in runs.items()
+    )
+    samples = _samples(runs["moe"].model, text.validation)
+    write_file(out / "index.html", tour_page(contenders, samples, tokens))
+    write_file(out / "tour.json", as_json(contenders))
+    for name, run in runs.items():
+        save_checkpoint(run, out / name, text_digest(text.train))
     return contenders
 
 
@@ -94,6 +108,13 @@ def summary(contenders: tuple[Contender, ...]) -> str:
     return "\n\n".join([text_table(headers, rows), "\n".join(verdicts(*contenders))])
 
 
+def as_json(contenders: tuple[Contender, ...]) -> str:
+    """The numbers of the tour and its two sentences, for a program to read."""
+    by_flops, by_seconds = verdicts(*contenders)
+    models = {contender.name: asdict(contender) for contender in contenders}
+    return json.dumps({"models": models, "by_flops": by_flops, "by_seconds": by_seconds}, indent=1)
+
+
 def _steps_that_fit(
     configs: dict[str, ModelConfig], corpus: Corpus, minutes: float, deadline: float
 ) -> int:
@@ -101,7 +122,7 @@ def _steps_that_fit(
     trial = min(TRIAL_SECONDS, 0.02 * 60 * minutes)
     pair_seconds = sum(_step_seconds(model, corpus, trial) for model in configs.values())
     left = max(0.0, deadline - time.perf_counter())
-    planned = int(left / (1.15 * pair_seconds))  # evaluations on the way take their share
+    planned = int(left / (1.15 * pair_seconds))  # 15 % for the evaluations on the way
     if planned < 1:
         raise InputError(
             f"minutes={minutes:g} leave {left:.1f} s for training and a step of both "
@@ -111,29 +132,35 @@ def _steps_that_fit(
 
 
 def _step_seconds(model: ModelConfig, corpus: Corpus, seconds: float) -> float:
-    """Median seconds of a training step, tried for so many seconds; the first half warms up."""
+    """Median seconds of a training step, run for this many seconds; the first half warms up."""
     run = start(model, TrainConfig(steps=10**6, batch_size=BATCH_SIZE, length=LENGTH))
-    while not run.history or run.history[-1].seconds < seconds or run.step < 4:
-        train_step(run, next_batch(run, corpus))
-    ends = torch.tensor([record.seconds for record in run.history], dtype=torch.float64)
-    return float(ends.diff()[run.step // 2 :].median())
+    taken: list[float] = []
+    while sum(taken) < seconds or len(taken) < 4:
+        began = time.perf_counter()
+        _step(run, corpus)
+        taken.append(time.perf_counter() - began)
+    return median(taken[len(taken) // 2 :])
 
 
 def _train_in_turn(
     runs: dict[str, Run],
     text: Text,
+    judged: list[Batch],
     deadline: float,
     progress: Callable[[int, int], Iterable[int]],
 ) -> dict[str, list[Point]]:
     """Train until the plan, the deadline or Ctrl-C ends it; evaluate on the way and at the end."""
     last = list(runs.values())[-1]
     evaluate_at = {round(last.config.steps * i / N_POINTS) for i in range(N_POINTS + 1)}
-    batches = _validation(text)
     curves: dict[str, list[Point]] = {name: [] for name in runs}
 
-    def evaluate(run: Run, _routings: object) -> None:
+    def evaluate() -> None:
+        for name, run in runs.items():
+            curves[name].append(_point(run, judged, text))
+
+    def evaluate_on_the_way(run: Run, _routings: object) -> None:
         if run is last and run.step in evaluate_at:
-            _add_points(curves, runs, batches, text)
+            evaluate()
 
     def in_time(first: int, end: int) -> Iterator[int]:
         for step in progress(first, end):
@@ -141,42 +168,37 @@ def _train_in_turn(
                 return
             yield step
 
-    _add_points(curves, runs, batches, text)
+    evaluate()
     with suppress(KeyboardInterrupt):
-        train(list(runs.values()), text.train, hooks=[evaluate], progress=in_time)
+        train(list(runs.values()), text.train, hooks=[evaluate_on_the_way], progress=in_time)
     if last.step not in evaluate_at:
-        _add_points(curves, runs, batches, text)
+        evaluate()
     return curves
 
 
-def _add_points(
-    curves: dict[str, list[Point]], runs: dict[str, Run], batches: list[Batch], text: Text
-) -> None:
-    for name, run in runs.items():
-        flops = count_flops(run.model.config, LENGTH).training_per_token
-        record = run.history[-1] if run.history else None
-        tokens = record.tokens if record else 0
-        seconds = record.seconds if record else 0.0
-        bits = bits_per_byte(run.model, batches, text.validation.domains)["all"]
-        curves[name].append(Point(tokens, flops * tokens, seconds, bits))
+def _step(run: Run, corpus: Corpus) -> None:
+    """Train a run for one step, on its next batch."""
+    train_step(run, next_batch(run, corpus))
 
 
-def _validation(text: Text) -> list[Batch]:
-    return list(
-        validation_batches(
-            text.validation, batch_size=32, length=LENGTH, max_bytes=VALIDATION_BYTES
-        )
-    )
+def _point(run: Run, judged: list[Batch], text: Text) -> Point:
+    """The validation loss of a run now, and what its training has used."""
+    tokens, seconds = (run.history[-1].tokens, run.history[-1].seconds) if run.history else (0, 0.0)
+    flops = count_flops(run.model.config, LENGTH).training_per_token * tokens
+    bits = bits_per_byte(run.model, judged, text.validation.domains)["all"]
+    return Point(tokens, flops, seconds, bits)
 
 
-def _measure(run: Run, text: Text, curve: list[Point], name: str) -> Contender:
-    """Everything the table says of one model."""
-    config, model = run.model.config, run.model
-    batches = _validation(text)
-    tokens = batches[0].inputs[:1]
+def _measure(
+    name: str, model: Transformer, curve: list[Point], text: Text, judged: list[Batch]
+) -> Contender:
+    """Measure all that the table says of one model."""
+    config, tokens = model.config, judged[0].inputs[:1]
     touched = touched_parameters(model, tokens[0, :32]).unique()
     if len(touched) != 1:
         raise AssertionError(f"tokens touched {touched.tolist()} parameters: not one number")
+    with torch.no_grad():
+        by_batch = [model(batch.inputs)[1] for batch in judged]
     return Contender(
         name=name,
         total_parameters=sum(p.numel() for p in model.parameters()),
@@ -184,42 +206,18 @@ def _measure(run: Run, text: Text, curve: list[Point], name: str) -> Contender:
         touched_parameters=int(touched),
         flops_per_token=count_flops(config, LENGTH).forward // LENGTH,
         measured_flops_per_token=measured_flops(model, tokens) // LENGTH,
-        bits_per_byte=bits_per_byte(model, batches, text.validation.domains),
+        bits_per_byte=bits_per_byte(model, judged, text.validation.domains),
         seconds=curve[-1].seconds,
         tokens=curve[-1].tokens,
-        load=_loads(model, batches),
+        load=[mean_load(layer).tolist() for layer in zip(*by_batch, strict=True)],
         curve=curve,
     )
 
 
-@torch.no_grad()
-def _loads(model: Transformer, batches: list[Batch]) -> list[list[float]]:
-    """Load of each expert in each MoE layer on validation text; empty for a dense model."""
-    by_batch = [model(batch.inputs)[1] for batch in batches]
-    return [mean_load(layer).tolist() for layer in zip(*by_batch, strict=True)]
-
-
-def _write(
-    contenders: tuple[Contender, ...], runs: dict[str, Run], text: Text, out: Path, planned: int
-) -> None:
-    for name, run in runs.items():
-        save_checkpoint(run, out / name, text_digest(text.train))
-    corpus = text.validation
-    passages = {domain: _passage(corpus, i) for i, domain in enumerate(corpus.domains[:6])}
-    samples = [
-        routed_sample(runs["moe"].model, passage, domain)
-        for domain, passage in passages.items()
-        if passage
-    ]
-    write_file(out / "index.html", tour_page(contenders, samples, planned * BATCH_SIZE * LENGTH))
-    write_file(out / "tour.json", as_json(contenders))
-
-
-def as_json(contenders: tuple[Contender, ...]) -> str:
-    """The numbers of the tour and its two sentences, for a program to read."""
-    by_flops, by_seconds = verdicts(*contenders)
-    models = {contender.name: asdict(contender) for contender in contenders}
-    return json.dumps({"models": models, "by_flops": by_flops, "by_seconds": by_seconds}, indent=1)
+def _samples(model: Transformer, corpus: Corpus) -> list[Sample]:
+    """A passage of each domain, six at most, and what the model's routers decide for it."""
+    passages = [(domain, _passage(corpus, i)) for i, domain in enumerate(corpus.domains[:6])]
+    return [routed_sample(model, passage, domain) for domain, passage in passages if passage]
 
 
 def _passage(corpus: Corpus, domain: int) -> bytes:

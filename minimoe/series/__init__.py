@@ -1,4 +1,7 @@
-"""What do the articles claim, and which notebook tests it? The ledger, as data."""
+"""The ledger of the series: articles, their claims, and the notebooks that test them.
+
+The data are in claims.json.
+"""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ VERDICTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Article:
-    """One of the articles that the series follows."""
+    """One of the articles whose claims are tested."""
 
     id: str
     file: str
@@ -27,7 +30,7 @@ class Article:
 
 @dataclass(frozen=True, kw_only=True)
 class Notebook:
-    """One notebook of the series, built or planned."""
+    """One notebook of the series; `state` is "built" or "planned"."""
 
     name: str
     question: str
@@ -56,7 +59,7 @@ class Claim:
 
     @property
     def state(self) -> str:
-        """How far the tests are: "tested", "tested in part" or "planned"."""
+        """Whether its notebooks are built: "tested", "tested in part" or "planned"."""
         built = {notebook.number for notebook in notebooks() if notebook.state == "built"}
         if built.issuperset(self.notebooks):
             return "tested"
@@ -64,29 +67,17 @@ class Claim:
 
 
 def articles() -> tuple[Article, ...]:
-    """The articles, in order.
-
-    Returns:
-        Five of them; the first has the id "A0".
-    """
+    """The five articles, in order; the first has the id "A0"."""
     return tuple(Article(**row) for row in _ledger()["articles"])
 
 
 def notebooks() -> tuple[Notebook, ...]:
-    """The notebooks of the series, in order, those that are only planned included.
-
-    Returns:
-        One for each number from "00" on; the third is "02_moe_layer".
-    """
+    """The notebooks in order, also those only planned; the third is "02_moe_layer"."""
     return tuple(Notebook(**row) for row in _ledger()["notebooks"])
 
 
 def claims() -> tuple[Claim, ...]:
-    """The claims, in the order of the ledger.
-
-    Returns:
-        22 of them; the first has the id "moe-sparse" and is tested by notebooks "02" and "07".
-    """
+    """The 22 claims; the first has the id "moe-sparse" and is tested by notebooks "02" and "07"."""
     return tuple(
         Claim(**row | {name: tuple(row[name]) for name in ("articles", "notebooks")})
         for row in _ledger()["claims"]

@@ -1,4 +1,4 @@
-"""Who won? The tour's table, its two sentences, and its page."""
+"""The report of the tour: dense beside Mixture of Experts, as a table, two sentences and a page."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minimoe.show.explorer import Sample, figure_html, page, routing_view
+from minimoe.show.explorer import routing_view
 from minimoe.show.figures import plot_curves, plot_load, style
-from minimoe.show.tables import grouped, html_table, si
+from minimoe.show.page import figure_html, page
+from minimoe.show.sample import Sample
+from minimoe.show.tables import html_table, si
 
 NAMES = {"dense": "dense", "moe": "MoE"}
 TIE = 0.01  # bits a byte; a smaller difference is not called a win
@@ -17,7 +19,7 @@ TIE = 0.01  # bits a byte; a smaller difference is not called a win
 
 @dataclass(frozen=True)
 class Point:
-    """Validation loss at one moment of the training: bits a byte after so much of everything."""
+    """Validation loss, in bits a byte, and what the training had used until then."""
 
     tokens: int
     flops: float
@@ -30,11 +32,11 @@ class Contender:
     """One model of the tour, measured.
 
     Attributes:
-        active_parameters: by formula: what computing one token reads.
+        active_parameters: by formula: those that one token passes through.
         touched_parameters: the same, measured.
         flops_per_token, measured_flops_per_token: of the forward pass.
         bits_per_byte: of validation text, for each domain and over "all".
-        seconds: of training steps; evaluations are not in them.
+        seconds: of training steps, without evaluations.
         tokens: read in training.
         load: share of the assignments, [n_layers][E]; empty if dense.
         curve: validation loss during the training.
@@ -53,42 +55,40 @@ class Contender:
     curve: list[Point] = field(repr=False)
 
     @property
-    def tokens_per_second(self) -> float:
-        """Tokens a second in training; 0 before the first step."""
-        return self.tokens / self.seconds if self.seconds else 0.0
+    def label(self) -> str:
+        """The name as tables and figures write it."""
+        return NAMES.get(self.name, self.name)
 
 
 def comparison_rows(contenders: Sequence[Contender]) -> tuple[list[str], list[list[Any]]]:
     """Headers and rows of the tour's table, one column a model."""
 
-    def loads(contender: Contender) -> np.ndarray:
-        return np.array(contender.load or [[np.nan]])
+    def row(what: str, written: Callable[[Contender], str | None]) -> list[Any]:
+        return [what, *map(written, contenders)]
 
-    def share(value: float) -> str | None:
-        return None if np.isnan(value) else f"{100 * value:.1f} %"
+    def bits(domain: str) -> list[Any]:
+        return row(f"bits per byte, {domain}", lambda c: f"{c.bits_per_byte[domain]:.3f}")
 
-    rows: dict[str, list[str | None]] = {
-        "total parameters": [grouped(c.total_parameters) for c in contenders],
-        "active parameters, by formula": [grouped(c.active_parameters) for c in contenders],
-        "touched per token, measured": [grouped(c.touched_parameters) for c in contenders],
-        "FLOPs per token, by formula": [grouped(c.flops_per_token) for c in contenders],
-        "FLOPs per token, measured": [grouped(c.measured_flops_per_token) for c in contenders],
-        **{
-            f"bits per byte, {domain}": [f"{c.bits_per_byte[domain]:.3f}" for c in contenders]
-            for domain in contenders[0].bits_per_byte
-        },
-        "training tokens": [grouped(c.tokens) for c in contenders],
-        "training seconds": [f"{c.seconds:.1f}" for c in contenders],
-        "training tokens per second": [grouped(round(c.tokens_per_second)) for c in contenders],
-        "load of the busiest expert": [share(loads(c).max()) for c in contenders],
-        "load of the idlest expert": [share(loads(c).min()) for c in contenders],
-    }
-    headers = ["", *(NAMES.get(c.name, c.name) for c in contenders)]
-    return headers, [[what, *values] for what, values in rows.items()]
+    def load(what: str, of: Callable[[list[list[float]]], float]) -> list[Any]:
+        return row(what, lambda c: f"{100 * of(c.load):.1f} %" if c.load else None)
+
+    return ["", *(contender.label for contender in contenders)], [
+        row("total parameters", lambda c: f"{c.total_parameters:,}"),
+        row("active parameters, by formula", lambda c: f"{c.active_parameters:,}"),
+        row("touched per token, measured", lambda c: f"{c.touched_parameters:,}"),
+        row("FLOPs per token, by formula", lambda c: f"{c.flops_per_token:,}"),
+        row("FLOPs per token, measured", lambda c: f"{c.measured_flops_per_token:,}"),
+        *map(bits, contenders[0].bits_per_byte),
+        row("training tokens", lambda c: f"{c.tokens:,}"),
+        row("training seconds", lambda c: f"{c.seconds:.1f}"),
+        row("training tokens per second", lambda c: f"{round(c.tokens / (c.seconds or 1)):,}"),
+        load("load of the busiest expert", np.max),
+        load("load of the idlest expert", np.min),
+    ]
 
 
 def verdicts(dense: Contender, moe: Contender) -> tuple[str, str]:
-    """Who won by FLOPs and who by seconds: the losses at the largest amount that both have spent.
+    """Say who won by FLOPs and who by seconds: the losses at the largest amount both have used.
 
     A difference below 0.01 bits a byte is called even.
     """
@@ -121,14 +121,13 @@ def _bits(contender: Contender, unit: str, spent: float) -> float:
 def tour_page(
     contenders: Sequence[Contender], samples: Sequence[Sample], planned_tokens: int
 ) -> str:
-    """The tour as a self-contained HTML page."""
+    """Write the tour as a self-contained HTML page; samples are what the MoE model routed."""
     dense, moe = contenders
     headers, rows = comparison_rows(contenders)
     by_flops, by_seconds = verdicts(dense, moe)
-    done = f"{grouped(moe.tokens)} of {grouped(planned_tokens)} planned tokens"
+    done = f"{moe.tokens:,} of {planned_tokens:,} planned tokens"
     stopped = "" if moe.tokens == planned_tokens else f"<p>Stopped after {done}.</p>"
-    n_experts = len(moe.load[0])
-    view = routing_view(samples, n_experts=n_experts, title="Where the tokens went")
+    view = routing_view(samples, n_experts=len(moe.load[0]), title="Where the tokens went")
     return page(
         "Dense against Mixture of Experts at equal active parameters",
         [
@@ -150,14 +149,14 @@ def _losses(contenders: Sequence[Contender]) -> str:
         (axes[1], "seconds", "training seconds on this machine", 1.0),
     ):
         curves = {
-            NAMES.get(c.name, c.name): (
+            c.label: (
                 [scale * getattr(point, unit) for point in c.curve],
                 [point.bits for point in c.curve],
             )
             for c in contenders
         }
         plot_curves(ax, curves, xlabel, "validation loss (bits per byte)")
-    final = ", ".join(f"{NAMES.get(c.name, c.name)} {c.curve[-1].bits:.3f}" for c in contenders)
+    final = ", ".join(f"{c.label} {c.curve[-1].bits:.3f}" for c in contenders)
     return figure_html(
         figure,
         "Two line charts of validation loss, against FLOPs and against seconds. At the end: "

@@ -1,4 +1,4 @@
-"""How do numbers read at a glance? Text tables, HTML tables, two ways to write a number."""
+"""Text tables, HTML tables, and numbers as a reader wants them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, SupportsFloat
 
-from minimoe.config import InputError
+from minimoe.errors import InputError
 
 MISSING = "–"
 _NUMBER_AND_UNIT = re.compile(r"[-+−±~<>≈ ]*\d[\d.,]*(e[-+]?\d+)? ?\S{0,8}")
 _PREFIXES = {-3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T", 5: "P", 6: "E"}
+_STYLES = {"l": "text-align:left", "r": "text-align:right;font-variant-numeric:tabular-nums"}
 
 
 def text_table(
     headers: Sequence[str], rows: Sequence[Sequence[Any]], *, align: str | None = None
 ) -> str:
-    """Lay out rows as a table in monospaced text, for a terminal or a printed cell.
+    """Lay out rows as a table in monospaced text.
 
     Args:
         headers: one name per column.
@@ -28,44 +29,40 @@ def text_table(
         align: one letter per column, "l" or "r"; by default columns of numbers go right.
 
     Returns:
-        Lines joined by newlines, none at the end, no trailing spaces;
+        Lines joined by newlines, without trailing spaces;
         `text_table(["n"], [[1], [23]]) == " n\\n──\\n 1\\n23"`.
 
     Raises:
-        InputError: when a row or `align` has another number of columns than `headers`.
-    """
-    cells = [[_cell(value) for value in row] for row in rows]
-    align = _alignment(headers, rows, align)
-    columns = list(zip(headers, *cells, strict=True))
-    widths = [max(text_width(text) for text in column) for column in columns]
-    rule = "  ".join("─" * width for width in widths)
-    lines = [_line(row, widths, align) for row in [list(headers), *cells]]
-    return "\n".join([lines[0], rule, *lines[1:]])
-
-
-def html_table(
-    headers: Sequence[str], rows: Sequence[Sequence[Any]], *, align: str | None = None
-) -> str:
-    """Lay out rows as an HTML table, every cell escaped.
-
-    Args:
-        headers: one name per column.
-        rows: as in `text_table`.
-        align: as in `text_table`.
-
-    Returns:
-        One `<table>` element; numbers stand right and keep the same width per digit.
-
-    Raises:
-        InputError: when a row or `align` has another number of columns than `headers`.
+        InputError: a row or `align` has another number of columns than `headers`.
     """
     align = _alignment(headers, rows, align)
-    styles = [_STYLES[side] for side in align]
-    head = "".join(
-        f'<th scope="col" style="{style}">{html.escape(name)}</th>'
-        for name, style in zip(headers, styles, strict=True)
-    )
-    body = "\n".join(_html_row(row, styles) for row in rows)
+    cells = [list(headers), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(map(text_width, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        rooms = [width - text_width(text) for text, width in zip(row, widths, strict=True)]
+        padded = (
+            " " * room + text if side == "r" else text + " " * room
+            for text, room, side in zip(row, rooms, align, strict=True)
+        )
+        lines.append("  ".join(padded).rstrip())
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    return "\n".join(lines)
+
+
+def html_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Lay out rows as one HTML `<table>`, every cell escaped; otherwise like `text_table`."""
+    styles = [_STYLES[side] for side in _alignment(headers, rows, None)]
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        name = tag.partition(" ")[0]
+        return "".join(
+            f'<{tag} style="{style}">{html.escape(cell)}</{name}>'
+            for cell, style in zip(cells, styles, strict=True)
+        )
+
+    head = line(headers, 'th scope="col"')
+    body = "\n".join(f"<tr>{line([_cell(value) for value in row], 'td')}</tr>" for row in rows)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
@@ -87,7 +84,7 @@ def si(number: SupportsFloat, unit: str = "") -> str:
     if value == 0 or (value.is_integer() and abs(value) < 1000):
         return f"{int(value)} {unit}".rstrip()
     if abs(value) < 1 and not unit:
-        return f"{value:.3g}"  # "500 m" alone would puzzle
+        return f"{value:.3g}"  # "500 m" without a unit would be unclear
     rounded = float(f"{value:.2e}")  # first, so that 999,999 becomes 1.00 M and not 1000 k
     power = max(-3, min(6, math.floor(math.log10(abs(rounded)) / 3)))
     scaled = rounded / 1000.0**power
@@ -96,27 +93,17 @@ def si(number: SupportsFloat, unit: str = "") -> str:
     return f"{scaled:.{digits}f} {_PREFIXES[power]}{unit}".rstrip()
 
 
-def grouped(number: SupportsFloat) -> str:
-    """Write a number whole, its thousands parted by commas.
+def text_width(text: str) -> int:
+    """Count the terminal columns of a text: 2 for wide (CJK) characters, 0 for combining marks.
 
-    Args:
-        number: any real number; not finite means missing.
-
-    Returns:
-        `grouped(1_234_567) == "1,234,567"`, missing: "–".
+    `text_width("a中") == 3`.
     """
-    if isinstance(number, Integral):
-        return f"{int(number):,}"  # exact, also where a float would not be
-    value = float(number)
-    if not math.isfinite(value):
-        return MISSING
-    return f"{int(value):,}" if value.is_integer() else f"{value:,}"
-
-
-_STYLES = {
-    "l": "text-align:left",
-    "r": "text-align:right;font-variant-numeric:tabular-nums",
-}
+    return sum(
+        0
+        if unicodedata.category(char) in ("Mn", "Me", "Cf")
+        else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
 
 
 def _cell(value: Any) -> str:
@@ -136,26 +123,8 @@ def _is_number(value: Any) -> bool:
     return hasattr(value, "__float__") and not isinstance(value, (bool, str))
 
 
-def _reads_as_number(value: Any) -> bool:
-    """True for numbers, and for text that is one with at most a unit ("1.23 M", "12 %", "−3")."""
-    return _is_number(value) or bool(_NUMBER_AND_UNIT.fullmatch(str(value)))
-
-
-def text_width(text: str) -> int:
-    """Columns a text takes in a terminal: 2 for wide (CJK) characters, 0 for combining marks.
-
-    `text_width("a中") == 3`.
-    """
-    return sum(
-        0
-        if unicodedata.category(char) in ("Mn", "Me", "Cf")
-        else 1 + (unicodedata.east_asian_width(char) in "WF")
-        for char in text
-    )
-
-
 def _alignment(headers: Sequence[str], rows: Sequence[Sequence[Any]], align: str | None) -> str:
-    """One letter per column, after the shapes were found to agree."""
+    """Check the shapes; return one letter per column."""
     for number, row in enumerate(rows, start=1):
         if len(row) != len(headers):
             raise InputError(
@@ -171,23 +140,7 @@ def _alignment(headers: Sequence[str], rows: Sequence[Sequence[Any]], align: str
 
 
 def _side(column: Sequence[Any]) -> str:
-    """ "r" for a column that holds numbers only, "l" otherwise."""
+    """ "r" for a column of numbers, with or without a unit ("1.23 M", "12 %"); "l" otherwise."""
     present = [value for value in column if value is not None and value != MISSING]
-    return "r" if present and all(_reads_as_number(value) for value in present) else "l"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], align: str) -> str:
-    rooms = [width - text_width(text) for text, width in zip(cells, widths, strict=True)]
-    padded = (
-        " " * room + text if side == "r" else text + " " * room
-        for text, room, side in zip(cells, rooms, align, strict=True)
-    )
-    return "  ".join(padded).rstrip()
-
-
-def _html_row(row: Sequence[Any], styles: Sequence[str]) -> str:
-    cells = (
-        f'<td style="{style}">{html.escape(_cell(value))}</td>'
-        for value, style in zip(row, styles, strict=True)
-    )
-    return f"<tr>{''.join(cells)}</tr>"
+    numbers = (_is_number(v) or _NUMBER_AND_UNIT.fullmatch(str(v)) for v in present)
+    return "r" if present and all(numbers) else "l"

@@ -1,24 +1,21 @@
-"""How does a terminal show where the bytes of a text went? A colour and a number for each byte."""
+"""A text in a terminal: each byte in the colour of its expert, with the expert's number below."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-from jaxtyping import Bool, Int
-
-from minimoe.show import ink_on
-from minimoe.show.explorer import Sample, expert_style, glyphs
+from minimoe.show.colors import rgb
+from minimoe.show.explorer_html import expert_style
+from minimoe.show.sample import Sample, checked, glyphs
 from minimoe.show.tables import text_width
 
-_RESET = "\x1b[0m"
 _PICTURELESS = ("Cc", "Cf", "Cn", "Co", "Me", "Mn", "Zl", "Zp")  # controls, marks, line ends
 _CUBE = (0, 95, 135, 175, 215, 255)  # the levels of red, green and blue among 256 colours
 
 
 def color_depth(is_terminal: bool, environment: Mapping[str, str]) -> int:
-    """How many colours to write.
+    """Decide how many colours to write.
 
     Args:
         is_terminal: whether the text goes to a terminal.
@@ -45,7 +42,7 @@ def routed_text(
     """Colour a text by the expert with the largest combine weight, its number below each byte.
 
     The bytes of one character stay on one line; a newline ends its line. A dropped assignment has
-    no colour and a "!" behind its number.
+    no colour and a "!" after its number.
 
     Args:
         sample: the text and what the routers decided.
@@ -53,53 +50,45 @@ def routed_text(
         n_experts: routed experts per layer.
         width: columns of the terminal.
         depth: 2**24 colours, or 256.
-        most: lines that begin beyond so many bytes are left out; None: none are.
+        most: leave out lines that begin after this many bytes; None: leave out none.
 
     Returns:
         Pairs of lines, the text above and the experts below.
     """
-    ids, weights = np.asarray(sample.expert_ids)[layer], np.asarray(sample.weights)[layer]
-    best = weights.argmax(-1)[:, None]
-    first = np.take_along_axis(ids, best, -1)[:, 0]
-    kept = np.ones(len(first), dtype=bool)
-    if sample.kept is not None:
-        kept = np.take_along_axis(np.asarray(sample.kept)[layer], best, -1)[:, 0]
+    routed = checked(sample, n_experts)
+    first, kept = routed.expert_ids[layer, :, 0], routed.kept[layer, :, 0]
     size = max(2, len(str(n_experts - 1)) + 1)  # of a cell: the number and a space or "!"
-    lines = []
-    for start, end, shown in _lines(sample.text, max(1, width // size)):
+    shown, lines = glyphs(sample.text), []
+    for start, end in _lines(shown, max(1, width // size)):
         if most is not None and start >= most:
             break
-        row = [_color(int(first[t]), depth) if kept[t] else "" for t in range(start, end)]
-        above = _colored((_fitted(glyph, size) for glyph in shown), row)
-        below = _colored(_numbers(first[start:end], kept[start:end], size), row)
+        above, below = "", ""
+        for glyph, expert, keeps in zip(
+            shown[start:end], first[start:end], kept[start:end], strict=True
+        ):
+            color, reset = (_escape(int(expert), depth), "\x1b[0m") if keeps else ("", "")
+            number = f"{expert}{' ' if keeps else '!'}".rjust(size)
+            above += color + _fitted(glyph, size) + reset
+            below += color + number + reset
         lines += [above, below]
     return "\n".join(lines)
 
 
-def _numbers(
-    first: Int[np.ndarray, " n"], kept: Bool[np.ndarray, " n"], size: int
-) -> Iterator[str]:
-    return (
-        f"{expert}{' ' if keeps else '!'}".rjust(size)
-        for expert, keeps in zip(first, kept, strict=True)
-    )
-
-
-def _lines(text: bytes, most: int) -> Iterator[tuple[int, int, Sequence[str | None]]]:
+def _lines(shown: Sequence[str | None], most: int) -> Iterator[tuple[int, int]]:
     """Ranges of at most `most` bytes that end at a newline or between two characters."""
-    shown = glyphs(text)
-    ends = [t for t in range(1, len(text) + 1) if t == len(text) or shown[t] is not None]
     start = last = 0
-    for end in ends:
+    for end in range(1, len(shown) + 1):
+        if end < len(shown) and shown[end] is None:  # inside a character
+            continue
         if end - start > most and last > start:
-            yield start, last, shown[start:last]
+            yield start, last
             start = last
         last = end
         if shown[end - 1] == "\n":
-            yield start, end, shown[start:end]
+            yield start, end
             start = end
-    if start < len(text):
-        yield start, len(text), shown[start:]
+    if start < len(shown):
+        yield start, len(shown)
 
 
 def _fitted(glyph: str | None, size: int) -> str:
@@ -111,33 +100,19 @@ def _fitted(glyph: str | None, size: int) -> str:
     return " " * (room // 2) + shown + " " * (room - room // 2)
 
 
-def _colored(cells: Iterator[str], row: Sequence[str]) -> str:
-    return "".join(
-        f"{color}{cell}{_RESET}" if color else cell for cell, color in zip(cells, row, strict=True)
-    )
-
-
-def _color(expert: int, depth: int) -> str:
+def _escape(expert: int, depth: int) -> str:
     """The escape sequence for an expert's ground and ink; every second round of hues in bold."""
-    ground, _, _ = expert_style(expert)
-    ink = ink_on(ground)
+    ground, _, ink = expert_style(expert)
     bold = "1;" if expert // 8 % 2 else ""
-    if depth > 256:
-        return f"\x1b[{bold}38;2;{_levels(ink)};48;2;{_levels(ground)}m"
-    return f"\x1b[{bold}38;5;{_of_256(ink)};48;5;{_of_256(ground)}m"
+    kind, code = ("2", _of_16_million) if depth > 256 else ("5", _of_256)
+    return f"\x1b[{bold}38;{kind};{code(ink)};48;{kind};{code(ground)}m"
 
 
-def _rgb(color: str) -> tuple[int, ...]:
-    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
-
-
-def _levels(color: str) -> str:
-    return ";".join(map(str, _rgb(color)))
+def _of_16_million(color: str) -> str:
+    return ";".join(map(str, rgb(color)))
 
 
 def _of_256(color: str) -> int:
     """The nearest colour of the cube of 6 x 6 x 6: black is 16, white 231."""
-    red, green, blue = (
-        min((abs(level - value), i) for i, level in enumerate(_CUBE))[1] for value in _rgb(color)
-    )
+    red, green, blue = (min(range(6), key=lambda i: abs(_CUBE[i] - value)) for value in rgb(color))
     return 16 + 36 * red + 6 * green + blue

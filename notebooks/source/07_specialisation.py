@@ -24,10 +24,9 @@ from minimoe.data import decode, encode, real_text, validation_batches
 from minimoe.measure import routes
 from minimoe.measure.bits import bits_per_byte
 from minimoe.measure.specialisation import specialisation
-from minimoe.show.figures import plot_curves, style
-from minimoe.show.routing import plot_shares, plot_specialisation
+from minimoe.show.figures import plot_curves, plot_shares, plot_specialisation, style
 from minimoe.show.tables import text_table
-from minimoe.trained import load_trained, routing_history
+from minimoe.trained.models import load_trained, routing_history
 
 style()
 torch.set_num_threads(1)  # for small models a second thread costs more than it saves

@@ -1,4 +1,4 @@
-"""How does the count of a model read at a glance?"""
+"""Counts of models as text: a few models side by side, or many in a list."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
-from minimoe.show.tables import grouped, si, text_table
+from minimoe.show.tables import MISSING, si, text_table
 from minimoe.zoo.published import (
     ACTIVE,
     CACHE_BITS,
@@ -17,6 +17,7 @@ from minimoe.zoo.published import (
 )
 
 WIDTH = 100  # columns of a terminal
+whole = "{:,}".format
 BESIDE = 4  # models that fit beside each other in it
 BRIEFLY = {
     "with_embeddings": "all",
@@ -32,17 +33,13 @@ LEGEND = (
 
 
 def short(n: int) -> str:
-    """Write a number of parameters with two decimals and M, B or T, as published figures have it.
+    """Write a number of parameters like published figures: two decimals and M or B, three and T.
 
-    Args:
-        n: parameters.
-
-    Returns:
-        `short(671_026_404_352) == "671.03B"`, `short(1_572_997_179_491) == "1.573T"`,
-        `short(4_096) == "4,096"`.
+    `short(671_026_404_352) == "671.03B"`, `short(1_572_997_179_491) == "1.573T"`,
+    `short(4_096) == "4,096"`.
     """
     if n < 10**6:
-        return grouped(n)
+        return whole(n)
     if n >= 10**12:
         return f"{n / 10**12:.3f}T"
     return f"{n / 10**9:.2f}B" if n >= 10**9 else f"{n / 10**6:.2f}M"
@@ -54,10 +51,10 @@ def percent(share: float) -> str:
 
 
 def count_table(counts: Sequence[NamedCount]) -> str:
-    """A few models beside each other, in every number that was counted.
+    """Show every number that was counted, one column a model.
 
     Args:
-        counts: 1 to 4 models, more do not fit into 100 columns.
+        counts: 1 to 4 models; more do not fit into 100 columns.
 
     Returns:
         A table, and under it the explanations and notes of the published models, without a newline
@@ -66,24 +63,24 @@ def count_table(counts: Sequence[NamedCount]) -> str:
     models = [named.count for named in counts]
     rows: list[list[str]] = []
 
-    def row(name: str, values: Iterable[str] = ()) -> None:
-        rows.append([name, *values] if values else [name, *("" for _ in models)])
+    def row(name: str, values: Iterable[str] | None = None) -> None:
+        rows.append([name, *(values or [""] * len(models))])
 
-    row("total parameters", [grouped(model.total) for model in models])
+    row("total parameters", [whole(model.total) for model in models])
     row("active parameters")
     for kind in ACTIVE:
         name = kind.replace("_", " ").replace("input embedding", "input emb.")
-        row(f"  {name}", [grouped(model.active_parameters[kind]) for model in models])
+        row(f"  {name}", [whole(model.active_parameters[kind]) for model in models])
     row("where they are")
     for place in models[0].parameters_by_place:
         values = [model.parameters_by_place[place] for model in models]
         if any(values):
-            row(f"  {place.replace('_', ' ')}", map(grouped, values))
+            row(f"  {place.replace('_', ' ')}", map(whole, values))
     row("KV cache of one token")
-    row("  elements", [_or_dash(model.cache_elements_per_token, grouped) for model in models])
+    row("  elements", [_or_dash(model.cache_elements_per_token, whole) for model in models])
     row(f"  at {CACHE_BITS} bits", [_or_dash(m.cache_bytes_per_token, _bytes) for m in models])
     row("FLOPs of one token")
-    row("  positions of the text", [grouped(model.length) for model in models])
+    row("  positions of the text", [whole(model.length) for model in models])
     row("  forward", [_flops(model, model.flops_per_token) for model in models])
     row("  forward and backward", [_flops(m, m.training_flops_per_token) for m in models])
     row("memory of the weights")
@@ -92,14 +89,14 @@ def count_table(counts: Sequence[NamedCount]) -> str:
     if any(named.published for named in counts):
         rows += _published_rows("total", [named.total for named in counts])
         rows += _published_rows("active", [named.active for named in counts])
-    names = [named.name if len(named.name) <= 24 else "…" + named.name[-23:] for named in counts]
+    names = [_cut(named.name, 24) for named in counts]
     table = text_table(["", *names], rows, align="l" + "r" * len(counts))
     legend = [_fill(LEGEND)] if any(named.published for named in counts) else []
     return "\n\n".join([table, *legend, *filter(None, map(_remarks, counts))])
 
 
 def count_list(counts: Sequence[NamedCount]) -> str:
-    """Many models below each other, one line each, with their authors' figures.
+    """Show many models, one line each, with their authors' figures.
 
     Args:
         counts: any number of models.
@@ -117,14 +114,14 @@ def count_list(counts: Sequence[NamedCount]) -> str:
         counted = short(total.counted if total else count.total)
         rows.append(
             [
-                named.name if len(named.name) <= 18 else "…" + named.name[-17:],
+                _cut(named.name, 18),
                 counted + star,
-                total.figure.printed if total else "–",
-                percent(total.relative_difference) if total else "–",
+                total.figure.printed if total else MISSING,
+                percent(total.relative_difference) if total else MISSING,
                 short(active.counted if active else count.active_parameters["with_embeddings"]),
-                active.figure.printed if active else "–",
+                active.figure.printed if active else MISSING,
                 BRIEFLY[active.figure.convention] if active else "all",
-                percent(active.relative_difference) if active else "–",
+                percent(active.relative_difference) if active else MISSING,
                 _verdict(named),
             ]
         )
@@ -157,7 +154,7 @@ def _agreement(published: Sequence[NamedCount]) -> str:
 
 def _verdict(named: NamedCount) -> str:
     if named.published is None:
-        return "–"
+        return MISSING
     pairs = (("total", named.total), ("active", named.active))
     wrong = [name for name, comparison in pairs if comparison and not comparison.agrees]
     return f"no: {'both' if len(wrong) > 1 else wrong[0]}" if wrong else "yes"
@@ -165,7 +162,7 @@ def _verdict(named: NamedCount) -> str:
 
 def _published_rows(kind: str, comparisons: Sequence[Comparison | None]) -> list[list[str]]:
     def row(name: str, value: Callable[[Comparison], str]) -> list[str]:
-        return [name, *("–" if c is None else value(c) for c in comparisons)]
+        return [name, *(MISSING if c is None else value(c) for c in comparisons)]
 
     return [
         row(f"published: {kind}", lambda c: c.figure.printed),
@@ -199,8 +196,13 @@ def _remarks(named: NamedCount) -> str:
     return "\n".join([title, *(_fill(f"- {line}", hanging=True) for line in lines)])
 
 
+def _cut(name: str, most: int) -> str:
+    """The end of a long name."""
+    return name if len(name) <= most else "…" + name[1 - most :]
+
+
 def _fill(text: str, *, hanging: bool = False) -> str:
-    """Wrapped to the terminal's width; paths stay whole, and numbers with their percent sign."""
+    """Wrap to the terminal's width; keep paths whole, and numbers with their percent sign."""
     filled = textwrap.fill(
         text.replace(" %", "\0%"),
         WIDTH,
@@ -212,7 +214,7 @@ def _fill(text: str, *, hanging: bool = False) -> str:
 
 
 def _or_dash(value: int | None, write: Callable[[int], str]) -> str:
-    return "–" if value is None else write(value)
+    return MISSING if value is None else write(value)
 
 
 def _bytes(n: int) -> str:

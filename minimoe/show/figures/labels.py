@@ -1,23 +1,22 @@
-"""Where can the labels of crowded points stand so that none covers anything?"""
+"""Places for the labels of crowded points, so that no label covers anything."""
 
 import math
 
 import numpy as np
 
 MARK = 5.0  # half the side of the square around a point that no label may cover
-APART = 14.0  # a label nearer than this to another point than its own would seem to be that one's
+APART = 14.0  # a label nearer than this to another point than to its own would be misread
 FAR = 150.0  # the longest line from a point to its label
 
 
 def place_labels(
     marks: np.ndarray, sizes: np.ndarray, taken: np.ndarray, room: np.ndarray
 ) -> np.ndarray:
-    """Find a place for each label by its point, as near as it and its line cover nothing else.
+    """Find a place for each label as near to its point as it covers nothing, its line included.
 
-    No label stands so near to another point that it would seem to be that one's. They are placed
-    one after another. When one finds no place, all begin again with that label as the first; after
-    a number of such tries the one that placed most is taken, and what has no place then stands on
-    its point.
+    Labels are placed one after another. When one finds no place, all start again with that label
+    first. After 2 n such attempts the one that placed most labels is used; a label without a place
+    is put on its point.
 
     Args:
         marks: the points, [n, 2], in pixels.
@@ -27,34 +26,26 @@ def place_labels(
 
     Returns:
         From each point to the middle of its label, [n, 2]. A label 20 wide with nothing around it
-        stands 7 pixels to the right of its point: [17, 0].
+        is 7 pixels to the right of its point: [17, 0].
     """
-    order, best = list(range(len(marks))), np.full((len(marks), 2), np.nan)
+    order = list(range(len(marks)))
+    best: dict[int, np.ndarray] = {}
     taken = np.concatenate([taken.reshape(-1, 4), _boxes(marks, np.array([2 * MARK, 2 * MARK]))])
     for _ in range(2 * len(marks)):
-        found = _one_after_another(order, marks, sizes, taken, room)
-        n_placed = int(np.isfinite(found[:, 0]).sum())
-        if n_placed > np.isfinite(best[:, 0]).sum():
-            best = found
-        if n_placed == len(order):
+        found, covered = {}, taken
+        for label in order:
+            mark, size, others = marks[label], sizes[label], np.delete(marks, label, axis=0)
+            offset = _nearest_free(mark, size, covered, room, others)
+            if offset is None:
+                break
+            found[label] = offset
+            own = [_boxes(mark + offset, size), _line(mark, offset, size)]
+            covered = np.concatenate([covered, *own])
+        best = max(best, found, key=len)
+        if len(found) == len(order):
             break
-        order.insert(0, order.pop(n_placed))
-    return np.nan_to_num(best)
-
-
-def _one_after_another(
-    order: list[int], marks: np.ndarray, sizes: np.ndarray, taken: np.ndarray, room: np.ndarray
-) -> np.ndarray:
-    """Offsets [n, 2] in this order, up to the first label that finds no place; then NaN."""
-    found = np.full((len(marks), 2), np.nan)
-    for label in order:
-        mark, size = marks[label], sizes[label]
-        offset = _nearest_free(mark, size, taken, room, np.delete(marks, label, axis=0))
-        if offset is None:
-            break
-        found[label] = offset
-        taken = np.concatenate([taken, _boxes(mark + offset, size), _line(mark, offset, size)])
-    return found
+        order.insert(0, order.pop(len(found)))
+    return np.array([best.get(label, np.zeros(2)) for label in range(len(marks))])
 
 
 def _nearest_free(
@@ -62,7 +53,7 @@ def _nearest_free(
 ) -> np.ndarray | None:
     """The first offset, near before far and right before left, at which nothing is covered.
 
-    And at which the label is not nearer to one of the other points than to its own.
+    At that offset the label is not nearer to another point than to its own either.
     """
     turns = [sign * math.pi * part / 12 for part in range(7) for sign in (1, -1)]
     turns += [math.pi - turn for turn in turns]

@@ -1,0 +1,18 @@
+"""Figures: each function draws on the matplotlib Axes `ax` that it is given, and returns nothing.
+
+`xlabel`, `ylabel` and `unit` are the texts of the axes, with their unit. Input that cannot be drawn
+raises InputError. The last value, the total or the share is written beside what is drawn, so that
+no figure depends on colour alone.
+"""
+
+from minimoe.show.figures.bars import (
+    plot_bars_log,
+    plot_parts_of_peak,
+    plot_ratios,
+    plot_stacked,
+)
+from minimoe.show.figures.curves import plot_curves, plot_medians, plot_predicted
+from minimoe.show.figures.intervals import plot_differences, plot_specialisation
+from minimoe.show.figures.maps import plot_load, plot_load_history, plot_scores, plot_shares
+from minimoe.show.figures.points import plot_shares_log
+from minimoe.show.figures.style import style

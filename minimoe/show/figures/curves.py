@@ -1,0 +1,135 @@
+"""Lines over a number: curves, medians of rounds, measurements beside predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from numpy.typing import ArrayLike
+
+from minimoe.errors import InputError
+from minimoe.show.figures.style import GRAY, LINES, look, readable, tick
+
+
+def plot_curves(
+    ax: Axes,
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    log_x: bool = False,
+) -> None:
+    """Draw one line per label, with its last value written at its end.
+
+    Args:
+        curves: label to (x, y), each [n] with n at least 1.
+        log_x: a logarithmic x axis.
+    """
+    ends = []
+    for number, (label, (x, y)) in enumerate(curves.items()):
+        xs, ys = _pair(label, x, y)
+        line = look(number)
+        ax.plot(xs, ys, label=label, markevery=max(1, len(xs) // 8), markersize=5, **line)
+        ends.append((float(xs[-1]), float(ys[-1]), line["color"]))
+    _curve_axes(ax, xlabel, ylabel, log_x, many=len(curves) > 1)
+    _write_ends(ax, ends)
+
+
+def plot_medians(
+    ax: Axes,
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    log_x: bool = False,
+) -> None:
+    """Draw the median over rounds as a line, and the middle half of the rounds as a band.
+
+    Args:
+        curves: label to (x, y), x [n] and y [n_rounds, n]; a single round is a line alone.
+        log_x: a logarithmic x axis.
+    """
+    lines = {}
+    for number, (label, (x, y)) in enumerate(curves.items()):
+        xs, ys = np.asarray(x, float), np.asarray(y, float)
+        if ys.ndim != 2 or ys.shape[1:] != xs.shape:
+            raise InputError(f"{label}: y must be [n_rounds, {xs.size}] like x, got {ys.shape}")
+        low, middle, high = np.quantile(ys, [0.25, 0.5, 0.75], axis=0)
+        if len(ys) > 1:
+            label = f"{label} (median, middle half of {len(ys)} rounds)"
+            ax.fill_between(xs, low, high, color=LINES[number], alpha=0.2, linewidth=0)
+        lines[label] = (xs, middle)
+    plot_curves(ax, lines, xlabel, ylabel, log_x)
+
+
+def plot_predicted(
+    ax: Axes,
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Draw measurements as lines with markers, predictions as thin dotted lines, on log axes.
+
+    A prediction has the colour of its measurement.
+
+    Args:
+        curves: label to (x, measured, predicted), each [n] with n at least 1, all above 0.
+    """
+    ends = []
+    for number, (label, (x, measured, predicted)) in enumerate(curves.items()):
+        (xs, seen), (_, said) = _pair(label, x, measured), _pair(label, x, predicted)
+        least = min(part.min() for part in (xs, seen, said))
+        if not least > 0:
+            raise InputError(f"{label}: logarithmic axes need numbers above 0, got {least:g}")
+        line = look(number)
+        ax.plot(xs, seen, label=label, markersize=5, **line)
+        ax.plot(xs, said, color=line["color"], linestyle=":", linewidth=1.3)
+        ends.append((float(xs[-1]), float(seen[-1]), line["color"]))
+    ax.set_yscale("log")
+    _curve_axes(ax, xlabel, ylabel, log_x=True, many=False)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(tick))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.plot([], [], color=GRAY, linestyle=":", linewidth=1.3, label="predicted")
+    ax.legend(handlelength=3.2)
+    _write_ends(ax, ends)
+
+
+def _pair(label: str, x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    xs, ys = np.asarray(x, float), np.asarray(y, float)
+    if xs.ndim != 1 or xs.shape != ys.shape or not xs.size:
+        raise InputError(f"{label}: x and y must both be [n], got {xs.shape} and {ys.shape}")
+    return xs, ys
+
+
+def _curve_axes(ax: Axes, xlabel: str, ylabel: str, log_x: bool, many: bool) -> None:
+    if log_x:
+        points = np.unique(np.concatenate([line.get_xdata() for line in ax.lines]))
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        if len(points) <= 10:  # few enough to write each at its tick
+            ax.set_xticks(points)
+            ax.minorticks_off()
+    ax.xaxis.set_major_formatter(FuncFormatter(tick))
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.grid(axis="y")
+    if many:
+        ax.legend(handlelength=3.2)
+
+
+def _write_ends(ax: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
+    """Write the last value of each curve beside its end, moved apart where they would overlap."""
+    low, high = ax.get_xlim()
+    log = ax.get_xscale() == "log"
+    ax.set_xlim(low, high * (high / low) ** 0.1 if log else high + 0.1 * (high - low))
+    points_per_pixel = 72 / ax.figure.dpi
+    taken: list[tuple[float, float]] = []
+    for x, y, color in sorted(ends, key=lambda end: end[1]):
+        across, up = ax.transData.transform((x, y)) * points_per_pixel
+        at = max([up, *(other + 13 for beside, other in taken if abs(beside - across) < 55)])
+        taken.append((across, at))
+        ax.plot([x], [y], "o", color=color, markersize=6, clip_on=False)
+        ax.annotate(
+            f"{y:#.3g}".rstrip("."), (x, y), (8, at - up), textcoords="offset points", va="center",
+            color=readable(color), fontweight="bold", fontsize=10,
+        )  # fmt: skip
