@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from browser import FLAGS, chromium
+from browser import chromium_page
 from matplotlib.figure import Figure
 
 from minimoe.errors import InputError
@@ -302,12 +301,13 @@ def test_a_page_holds_its_sections_and_a_figure_its_picture() -> None:
     assert root.all("figcaption")[0].text() == "Rising & straight."
 
 
-def browse(address: str, folder: Path) -> Node:
+def browse(address: str) -> Node:
     """The page as a real browser leaves it after its script ran."""
-    flags = [*(f"--{flag}" for flag in FLAGS.split()), f"--user-data-dir={folder / 'profile'}"]
-    command = [chromium(), *flags, "--dump-dom", address]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
-    return tree(done.stdout.decode("utf-8"))
+    with chromium_page() as (opened, problems):
+        opened.goto(address)
+        found = opened.content()
+    assert not problems
+    return tree(found)
 
 
 def test_a_browser_shows_the_layer_and_token_that_the_address_names(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_browser_shows_the_layer_and_token_that_the_address_names(tmp_path: Pa
     np.asarray(second.kept)[2, token] = [True, False, True]
     view(samples=[first, second]).save(tmp_path / "view.html")
     link = f"#sample=2&layer=3&token={token + 1}"
-    root = browse((tmp_path / "view.html").as_uri() + link, tmp_path)
+    root = browse((tmp_path / "view.html").as_uri() + link)
     ids, weights, kept = sorted_choices(second)
     hidden, box = root.all("div", "sample")
     assert "hidden" in hidden.attributes and "hidden" not in box.attributes

@@ -108,7 +108,7 @@ def test_one_token_alone_starts_a_few_operations(top_k: int) -> None:
 
 
 def test_the_cores_share_the_operations_of_the_experts() -> None:
-    for backward, (fixed, each) in ((False, (24, 6)), (True, (43, 22))):
+    for backward, (fixed, each) in ((False, (23, 6)), (True, (42, 22))):
         one, two, three = (
             layer_work(LAYER, 9, 4, backward=backward, n_cores=n).n_operations for n in (1, 2, 3)
         )
@@ -165,7 +165,7 @@ def test_a_layer_of_mixtral_has_the_documented_work() -> None:
     work = layer_work(MIXTRAL, 1, 4, n_cores=2)
     weights = work.n_bytes - 4 * moe_elements(MIXTRAL)
     assert (work.flops, weights, work.n_operations) == (704_708_608, 1_409_417_216, 15)
-    assert layer_work(MIXTRAL, 2, 4, n_cores=2).n_operations == 48
+    assert layer_work(MIXTRAL, 2, 4, n_cores=2).n_operations == 47
 
 
 sizes = st.integers(1, 200)

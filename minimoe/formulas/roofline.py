@@ -156,11 +156,11 @@ def layer_work(
         n_cores: cores that start the experts' operations at the same time.
 
     Returns:
-        Operations: 24 and 6 an expert, shared by the cores; with backward 43 and 22. Shared
+        Operations: 23 and 6 an expert, shared by the cores; with backward 42 and 22. Shared
         experts add 5 (14 with backward), their gate adds 3 (10). A single token without backward
         takes 11 + 2 * K. Mixtral's layer (D=4096, F=14336, E=8, K=2) on two cores with 4 bytes
         does 704,708,608 FLOPs for one token in 15 operations. It reads 1,409,417,216 bytes of
-        weights: half a FLOP a byte. Two tokens take 48 operations.
+        weights: half a FLOP a byte. Two tokens take 47 operations.
 
     Raises:
         InputError: a number is below 1.
@@ -175,11 +175,11 @@ def layer_work(
     has_shared = config.shared_width > 0
     if backward:
         passes, weights = 3, 3 * used_by_all + (2 * reached + n_experts) * expert
-        n_operations = 43 + -(-22 * n_experts // n_cores)
+        n_operations = 42 + -(-22 * n_experts // n_cores)
         n_operations += 14 * has_shared + 10 * config.gate_shared
     else:
         passes, weights = 1, used_by_all + reached * expert
-        several = 24 + -(-6 * n_experts // n_cores)
+        several = 23 + -(-6 * n_experts // n_cores)
         n_operations = 11 + 2 * config.top_k if n_tokens == 1 else several
         n_operations += 5 * has_shared + 3 * config.gate_shared
     return Work(
