@@ -232,23 +232,11 @@ def test_every_token_touches_what_the_formula_says(name: str) -> None:
     assert touched_parameters(model, text(3, 256)).tolist() == [wanted] * 3
 
 
-@pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("tie", [False, True], ids=["untied", "tied"])
-@pytest.mark.parametrize(
-    ("way", "dtype"),
-    [
-        (way, dtype)
-        for way in ("auto", "loop", "segments", "grouped", "padded")
-        for dtype in (torch.float32, torch.float64)
-        if (way, dtype) != ("grouped", torch.float64)
-    ],
-    ids=str,
-)
-def test_every_way_touches_what_the_formula_says(
-    name: str, tie: bool, way: str, dtype: torch.dtype
-) -> None:
+@pytest.mark.parametrize("name", ["moe", "switch", "fine_grained"])
+@pytest.mark.parametrize("way", ["auto", "loop", "segments", "grouped", "padded"])
+def test_every_way_touches_what_the_formula_says(name: str, way: str) -> None:
     n_layers = 1 + len(preset(name).dense_layers)
-    model = built(small(name, n_layers=n_layers, tie_embeddings=tie), way, dtype)
+    model = built(small(name, n_layers=n_layers, tie_embeddings=name == "switch"), way)
     wanted = count_parameters(model.config).touched
     assert touched_parameters(model, text(2)).tolist() == [wanted] * 2
 
