@@ -54,9 +54,7 @@ def read_headers(folder: Path, optional_prefix: str) -> dict[str, StoredTensor]:
     for tensor in _read_index(folder) if (folder / INDEX).exists() else _read_single(folder):
         name = _hub_name(tensor.name, optional_prefix)
         if name in stored:
-            raise InputError(
-                f"{folder}: {name} is stored twice; delete the file that does not belong to it"
-            )
+            raise InputError(f"{folder}: {name} is stored twice; delete the older file")
         if 0 not in tensor.shape and not _DERIVED.search(name):
             stored[name] = tensor
     quantized = [n for n, t in stored.items() if t.dtype not in DTYPES or _QUANTIZED.search(n)]
@@ -137,7 +135,10 @@ def _read_header(path: Path) -> Iterator[StoredTensor]:
 def read_tensors(
     stored: dict[str, StoredTensor], n_bytes_open: int = 2**24
 ) -> Iterator[tuple[str, Tensor]]:
-    """Each tensor in turn. A file is closed after n_bytes_open bytes: while open it stays in memory."""
+    """Read each tensor in turn.
+
+    A file stays in memory while it is open, so it is closed after n_bytes_open bytes.
+    """
     left = deque(stored.items())
     while left:
         path, n_bytes = left[0][1].file, 0
