@@ -1,8 +1,8 @@
 """The oracle: transformers, made exact.
 
 It computes norms, softmax, routers and rotary angles in float32 whatever the model's dtype, which
-would hide every difference below 1e-7. `exact_oracle` makes it compute all of it in float64. Our
-own code never runs inside that block.
+would hide every difference below 1e-7. `exact_oracle` makes it compute all of it in float64; an
+equality to 1e-10 shows that it does. Our own code never runs inside that block.
 """
 
 from collections.abc import Iterator

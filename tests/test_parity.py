@@ -7,9 +7,7 @@ from the papers stands at the end, pinned to its version.
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hub_cases import CASES, FIRST, name_of, tiny
@@ -119,70 +117,6 @@ def test_the_same_weights_give_the_same_logits_in_float32(family: str, tmp_path:
     model.save_pretrained(tmp_path)
     ours = minimoe.load_pretrained(tmp_path).requires_grad_(False)
     assert_equal(ours(text())[0], oracle_logits(model, text()), 1e-5)
-
-
-# --- The oracle itself
-
-
-def plain_llama(weights: dict[str, torch.Tensor], tokens: torch.Tensor, config: Any) -> Any:
-    """Logits of one text, in numpy's float64 and in as few lines as Llama has."""
-    w = {name: value.double().numpy() for name, value in weights.items()}
-    n_heads, d_head = config.num_attention_heads, config.head_dim
-
-    def norm(x: Any, weight: Any) -> Any:
-        return x / np.sqrt((x * x).mean(-1, keepdims=True) + config.rms_norm_eps) * weight
-
-    pairs = np.arange(d_head // 2)
-    angles = np.outer(np.arange(len(tokens)), 1e4 ** (-2 * pairs / d_head))
-    turns = np.exp(1j * angles)
-
-    def heads(x: Any, weight: Any, turned: bool) -> Any:
-        y = (x @ weight.T).reshape(len(x), -1, d_head)
-        if turned:
-            z = (y[..., : d_head // 2] + 1j * y[..., d_head // 2 :]) * turns[:, None]
-            y = np.concatenate((z.real, z.imag), axis=-1)
-        return y.transpose(1, 0, 2).repeat(n_heads * d_head // len(weight), axis=0)
-
-    x = w["model.embed_tokens.weight"][tokens.numpy()]
-    for layer in range(config.num_hidden_layers):
-        part = f"model.layers.{layer}."
-        h = norm(x, w[part + "input_layernorm.weight"])
-        q, k, v = (
-            heads(h, w[f"{part}self_attn.{name}_proj.weight"], name != "v") for name in "qkv"
-        )
-        scores = np.exp(q @ k.transpose(0, 2, 1) / np.sqrt(d_head)) * np.tri(len(tokens))
-        y = (scores / scores.sum(-1, keepdims=True)) @ v
-        x = (
-            x
-            + y.transpose(1, 0, 2).reshape(len(tokens), -1) @ w[part + "self_attn.o_proj.weight"].T
-        )
-        h = norm(x, w[part + "post_attention_layernorm.weight"])
-        gate, up = (h @ w[f"{part}mlp.{name}_proj.weight"].T for name in ("gate", "up"))
-        x = x + gate / (1 + np.exp(-gate)) * up @ w[part + "mlp.down_proj.weight"].T
-    return torch.from_numpy(norm(x, w["model.norm.weight"]) @ w["lm_head.weight"].T)
-
-
-def test_the_exact_oracle_is_exact_and_the_plain_one_is_not() -> None:
-    data, tokens = tiny("llama", rms_norm_eps=1e-6, rope_theta=1e4), text()
-    plain = oracle(data)
-    wanted = torch.stack([plain_llama(plain.state_dict(), t, plain.config) for t in tokens])
-    assert float((oracle_logits(plain, tokens) - wanted).abs().max()) > 1e-8
-    with exact_oracle():
-        exact = oracle_logits(oracle(data), tokens)
-    assert_equal(exact, wanted, 1e-13)
-
-
-def test_after_the_exact_oracle_float32_is_float32_again() -> None:
-    float32, method = torch.zeros(1, dtype=torch.half).float().dtype, torch.Tensor.float
-    with pytest.raises(ZeroDivisionError), exact_oracle():
-        assert torch.float32 is torch.float is torch.float64
-        assert (
-            torch.zeros(1).dtype == torch.zeros(1, dtype=torch.half).float().dtype == torch.float64
-        )
-        _ = 1 / 0
-    assert torch.float32 is torch.float is torch.zeros(1).dtype is float32
-    assert str(float32) == "torch.float32"
-    assert torch.Tensor.float is method
 
 
 # --- Where transformers departs from the papers, and where we follow it

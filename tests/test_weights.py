@@ -20,7 +20,6 @@ from hub_cases import FIRST, tiny
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import minimoe
 from minimoe import InputError, Transformer, load_pretrained, save_pretrained
 from minimoe.config import preset
 from minimoe.zoo.configs import model_config_from_hub
@@ -341,11 +340,9 @@ def test_a_header_that_lies_is_refused(
     assert message.endswith("; download it again")
 
 
-@pytest.mark.parametrize("shards", [False, True])
 @pytest.mark.parametrize("damage", ["cut", "header only", "emptied", "garbage", "long header"])
-def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str, shards: bool) -> None:
-    saved(tmp_path, max_shard_bytes=4000 if shards else 10**9)
-    path = sorted(tmp_path.glob("*.safetensors"))[-1]
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
+    path = saved(tmp_path) / "model.safetensors"
     content = path.read_bytes()
     bad = {
         "cut": content[:-1],
@@ -453,7 +450,7 @@ def test_quantised_weights_are_refused_with_what_to_do(tmp_path: Path) -> None:
     weight = "model.layers.1.self_attn.o_proj.weight"
     change(tmp_path, lambda t: t.update({f"{weight}_scale_inv": torch.ones(1, 1)}))
     message = (
-        f"1 tensors are quantised (F32), {weight}_scale_inv for one; dequantise it to bfloat16"
+        f"1 tensors are quantised (F32), such as {weight}_scale_inv; dequantise it to bfloat16"
     )
     assert message in refusal(lambda: load_pretrained(tmp_path))
     change(tmp_path, lambda t: t.update({weight: t[weight].to(torch.float8_e4m3fn)}))
@@ -486,11 +483,6 @@ def test_a_config_of_a_far_larger_model_is_refused_before_one_is_built(
 ) -> None:
     change_json(saved(tmp_path) / "config.json", **fields)
     assert " parameters, but the files hold 8,048; " in refusal(lambda: load_pretrained(tmp_path))
-
-
-def test_an_unknown_family_is_refused(tmp_path: Path) -> None:
-    change_json(saved(tmp_path) / "config.json", model_type="mamba")
-    assert "got 'mamba'" in refusal(lambda: load_pretrained(tmp_path))
 
 
 # Writing ------------------------------------------------------------------------------------------
@@ -539,15 +531,6 @@ def test_a_model_that_no_family_has_is_refused_and_nothing_is_written(tmp_path: 
     message = refusal(lambda: save_pretrained(model, tmp_path / "new"))
     assert "moe.normalize_weights=False" in message
     assert names(tmp_path) == []
-
-
-def test_our_own_dense_and_moe_presets_are_a_llama_and_a_mixtral(tmp_path: Path) -> None:
-    for name, family in (("dense", "llama"), ("moe", "mixtral")):
-        model = Transformer(preset(name), seed=3)
-        save_pretrained(model, tmp_path / name)
-        config = json.loads((tmp_path / name / "config.json").read_text())
-        assert config["model_type"] == family
-        assert same(load_pretrained(tmp_path / name), model)
 
 
 def in_a_child(work: Callable[[], object]) -> bool:
@@ -613,7 +596,3 @@ def test_a_disk_that_is_full_leaves_the_older_model(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert names(tmp_path) == ["config.json", "model.safetensors"]
     assert same(load_pretrained(tmp_path), random_model("llama"))
-
-
-def test_loading_and_saving_are_exported() -> None:
-    assert {"load_pretrained", "save_pretrained"} <= set(minimoe.__all__)

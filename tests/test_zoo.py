@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -391,9 +391,3 @@ def test_bad_input_is_one_line_and_exit_code_2(
         assert main(["count", *arguments]) == 2
         out, err = capsys.readouterr()
         assert out == "" and err.count("\n") == 1 and message in err, err
-
-
-def test_the_records_are_plain_data() -> None:
-    for model in published_models():
-        json.dumps(asdict(model))
-    assert published_model("mixtral-8x7b").name == "Mixtral 8x7B"

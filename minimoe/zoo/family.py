@@ -55,6 +55,7 @@ class BuiltFamily(Family):
         variants: changes of `tiny`, by what they test; each has something the others lack.
         attention: the kind of attention that its models have.
         sparse: its models have experts.
+        optional_prefix: what the tensors' names begin with in some of its files only.
     """
 
     read: Callable[[Fields], ModelConfig]
@@ -64,6 +65,7 @@ class BuiltFamily(Family):
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     attention: type[AttentionConfig] | type[LatentAttentionConfig] = AttentionConfig
     sparse: bool = False
+    optional_prefix: str = ""
 
     def shapes(self, f: Fields) -> Shapes:
         """The shapes of the model that a config.json describes."""

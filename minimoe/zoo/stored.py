@@ -40,17 +40,21 @@ class StoredTensor:
         return prod(self.shape) * getattr(torch, DTYPES[self.dtype]).itemsize
 
 
-def read_headers(folder: Path, family: str) -> dict[str, StoredTensor]:
+def read_headers(folder: Path, optional_prefix: str) -> dict[str, StoredTensor]:
     """What the directory holds, by hub name.
 
-    Without the buffers that are computed from others, and without tensors of no elements: those of
-    no shared experts, as transformers writes them.
+    Buffers that are computed from others are left out. So are tensors without elements, which
+    transformers writes for no shared experts.
+
+    Args:
+        folder: the checkpoint.
+        optional_prefix: it is put before each name that lacks it, except the head's.
     """
     stored: dict[str, StoredTensor] = {}
     for tensor in _read_index(folder) if (folder / INDEX).exists() else _read_single(folder):
-        name = _hub_name(tensor.name, family)
+        name = _hub_name(tensor.name, optional_prefix)
         if name in stored:
-            raise InputError(f"{folder}: {name} is stored twice; delete the file that is not of it")
+            raise InputError(f"{folder}: {name} is stored twice; delete the older file")
         if 0 not in tensor.shape and not _DERIVED.search(name):
             stored[name] = tensor
     quantized = [n for n, t in stored.items() if t.dtype not in DTYPES or _QUANTIZED.search(n)]
@@ -58,16 +62,13 @@ def read_headers(folder: Path, family: str) -> dict[str, StoredTensor]:
         dtypes = ", ".join(sorted({stored[name].dtype for name in quantized}))
         raise InputError(
             f"{folder}: {len(quantized)} tensors are quantised ({dtypes}), "
-            f"{quantized[0]} for one; {DEQUANTIZE}"
+            f"such as {quantized[0]}; {DEQUANTIZE}"
         )
     return stored
 
 
-def _hub_name(name: str, family: str) -> str:
-    """GPT-2 was published without the prefix that it is saved with today."""
-    if family == "gpt2" and not name.startswith(("transformer.", "lm_head.")):
-        return f"transformer.{name}"
-    return name
+def _hub_name(name: str, prefix: str) -> str:
+    return name if name.startswith((prefix, "lm_head.")) else prefix + name
 
 
 def _read_single(folder: Path) -> list[StoredTensor]:
@@ -134,7 +135,10 @@ def _read_header(path: Path) -> Iterator[StoredTensor]:
 def read_tensors(
     stored: dict[str, StoredTensor], n_bytes_open: int = 2**24
 ) -> Iterator[tuple[str, Tensor]]:
-    """Each tensor in turn. A file stays in memory while it is open: so not for long."""
+    """Read each tensor in turn.
+
+    A file stays in memory while it is open, so it is closed after n_bytes_open bytes.
+    """
     left = deque(stored.items())
     while left:
         path, n_bytes = left[0][1].file, 0

@@ -21,6 +21,7 @@ from minimoe.zoo.configs import (
     model_config_from_hub,
     read_hub_config,
 )
+from minimoe.zoo.family import BuiltFamily
 from minimoe.zoo.stored import (
     DEQUANTIZE,
     DTYPES,
@@ -62,17 +63,18 @@ def load_pretrained(
     wanted = None if dtype is None else _known_dtype(dtype)
     data = _read_config(folder)
     config = model_config_from_hub(data)
-    family = family_of(data).model_type
-    stored = read_headers(folder, family)
+    family = family_of(data)
+    assert isinstance(family, BuiltFamily)  # or the line above refused it
+    stored = read_headers(folder, family.optional_prefix)
     drop_prediction_layers(stored, config.n_layers)
     _check_size(folder, stored, config)
     with torch.device("meta"):  # shapes without numbers: none to draw, no memory
         model = Transformer(config)
-    _check_tensors(folder, stored, hub_tensors(model, family), config.tie_embeddings)
+    _check_tensors(folder, stored, hub_tensors(model, family.model_type), config.tie_embeddings)
     model.to(_stored_dtype(folder, stored) if wanted is None else wanted)
     _keep_wide_selection_bias(model, stored)
     model.to_empty(device="cpu")
-    table = hub_tensors(model, family)
+    table = hub_tensors(model, family.model_type)
     with torch.no_grad(), _progress(sum(t.n_bytes for t in stored.values()), "load") as bar:
         for name, tensor in read_tensors(stored):
             if name in table:
@@ -195,14 +197,13 @@ def save_pretrained(
     """Write a model to files as the hub has them; transformers loads them too.
 
     The shards are written under temporary names. Then an older config.json is removed, the shards
-    are renamed, those of an earlier save are removed, and config.json is written last: a kill
-    leaves the older model, the new one, or a directory without config.json, which is refused;
-    never a mixture. Other files, a tokenizer for one, are left alone. The same model gives the same
-    bytes.
+    are renamed, those of an earlier save are removed, and config.json is written last. So a kill
+    leaves the older model, the new one, or a directory without config.json, which is refused. Other
+    files, such as a tokenizer, are left alone. The same model gives the same bytes.
 
     Args:
-        directory: made if need be.
-        max_shard_bytes: a file holds so many bytes of weights, or a single larger tensor.
+        directory: it is made if it does not exist.
+        max_shard_bytes: the most bytes of weights in a file; a larger tensor has its own file.
 
     Raises:
         InputError: no known family has all that the model has.

@@ -95,6 +95,7 @@ FAMILY = BuiltFamily(
     architectures=("GPT2LMHeadModel",),
     read=read,
     write=write,
+    optional_prefix="transformer.",
     rows=_STEM | _VECTORS | _MATRICES,
     tiny={
         "activation_function": "gelu_new",
