@@ -1,15 +1,11 @@
 """Bytes of weights, cache and activations, computed from a configuration."""
 
-from dataclasses import dataclass
-
 from minimoe.config import (
-    AttentionConfig,
     InputError,
     LatentAttentionConfig,
     ModelConfig,
     MoEConfig,
 )
-from minimoe.formulas.parameters import count_parameters
 
 
 def cache_elements_per_token(config: ModelConfig) -> int:
@@ -109,129 +105,6 @@ def moe_elements(config: MoEConfig, *, backward: bool = False) -> int:
     if not width:
         return routed
     return routed + swiglu_elements(d_model, width, backward=backward) + sums
-
-
-@dataclass(frozen=True)
-class BytesMoved:
-    """Bytes that a forward pass reads and writes, as `bytes_moved` counts them.
-
-    Attributes:
-        weights: read once for the whole batch.
-        cache: entries of earlier tokens are read, entries of new tokens are written.
-        activations: operands and results of the operations.
-    """
-
-    weights: int | float
-    cache: int
-    activations: int
-
-    @property
-    def total(self) -> int | float:
-        """The sum of the three; `BytesMoved(1, 2, 3).total == 6`."""
-        return self.weights + self.cache + self.activations
-
-
-def bytes_moved(
-    config: ModelConfig,
-    n_tokens: int,
-    context: int = 0,
-    itemsize: int = 2,
-    *,
-    n_sequences: int = 1,
-) -> BytesMoved:
-    """Compute the bytes that one dropless forward pass moves, by a simple model.
-
-    * Weights are read once for the whole batch: all dense ones, and as many routed experts as
-      `expected_experts` gives. Each token reads one row of an untied embedding, and one row of
-      learned positions.
-    * The cache of each sequence is read once, and each new token is written to it. A layer with a
-      sliding window reads only the part that the first new token sees.
-    * Activations are the operands and results of products, attention, feed-forward layers
-      (`moe_elements`), norms and residual sums. Attention scores stay inside the kernel. Latent
-      attention expands the latents of new tokens only.
-
-    A real pass moves less if a CPU cache still holds a result, and more if a step takes several
-    operations. For 200 tokens through the presets it moves 1.3 to 1.5 times as much.
-
-    Args:
-        config: the model's.
-        n_tokens: new tokens of all sequences together, at least 1.
-        context: positions of each sequence that are already in the cache.
-        itemsize: bytes of one number: 2 for bfloat16, 4 for float32.
-        n_sequences: sequences that share the new tokens evenly.
-
-    Returns:
-        Bytes; for several tokens the weights are an expectation. For one token at 16 bits,
-        DeepSeek-V3 reads 2 * `count_parameters(config).touched` = 73,251,221,504 bytes of weights.
-        With a cache of 4,096 positions it moves 2 * 35,136 * 4,097 = 287,904,384 bytes of cache.
-
-    Raises:
-        InputError: an argument is out of its range.
-    """
-    for name, value in (("n_tokens", n_tokens), ("itemsize", itemsize)):
-        _at_least(name, value, 1)
-    _at_least("context", context, 0)
-    if n_sequences < 1 or n_tokens % n_sequences:
-        raise InputError(f"n_sequences must divide n_tokens={n_tokens}, got {n_sequences}")
-    return BytesMoved(
-        weights=itemsize * _weights_read(config, n_tokens),
-        cache=itemsize * _cache_moved(config, n_tokens, context, n_sequences),
-        activations=itemsize * n_tokens * _elements_per_token(config),
-    )
-
-
-def _weights_read(config: ModelConfig, n_tokens: int) -> int | float:
-    count = count_parameters(config)
-    rows = count.embedding_row + count.position_row
-    read = count.touched + (n_tokens - 1) * rows
-    if config.moe is None:
-        return read
-    n_experts, top_k = config.moe.n_routed_experts, config.moe.top_k
-    more = expected_experts(n_experts, top_k, n_tokens) - top_k
-    return read + count.routed_experts // n_experts * more
-
-
-def _cache_moved(config: ModelConfig, n_tokens: int, context: int, n_sequences: int) -> int:
-    windows = [config.window_of(layer) for layer in range(config.n_layers)]
-    read = sum(context if window is None else min(context, window - 1) for window in windows)
-    per_layer = cache_elements_per_token(config) // config.n_layers
-    return per_layer * (n_sequences * read + n_tokens * config.n_layers)
-
-
-def _elements_per_token(config: ModelConfig) -> int:
-    """Embedding, blocks, last norm and head. A norm takes 2D, a residual sum 3D."""
-    d_model, n_moe = config.d_model, config.n_moe_layers
-    around = 2 * (2 * d_model + 3 * d_model)
-    ff = (config.n_layers - n_moe) * _dense_elements(config)
-    ff += n_moe * moe_elements(config.moe) if config.moe is not None else 0
-    blocks = config.n_layers * (around + _attention_elements(config.attention)) + ff
-    positions = 3 * d_model if config.learned_positions else 0
-    return d_model + positions + blocks + 2 * d_model + d_model + config.vocab_size
-
-
-def _dense_elements(config: ModelConfig) -> int:
-    d_model, d_ff = config.d_model, config.d_ff or 0
-    if config.ff == "swiglu":
-        return swiglu_elements(d_model, d_ff)
-    return 2 * d_model + 4 * d_ff
-
-
-def _attention_elements(config: AttentionConfig | LatentAttentionConfig) -> int:
-    """Elements of the projections, the rotation and attention itself."""
-    d_model, n_heads = config.d_model, config.n_heads
-    if isinstance(config, AttentionConfig):
-        q, k = n_heads * config.d_head, config.n_kv_heads * config.d_head
-        rotation = 2 * (q + k) if config.rope is not None else 0
-        projections = 3 * d_model + q + 2 * k
-        return projections + rotation + (q + 2 * k) + q + (q + d_model)
-    q, out = n_heads * (config.d_nope + config.d_rope), n_heads * config.d_value
-    kept = config.kv_rank + config.d_rope
-    queries = d_model + q if config.q_rank is None else d_model + 4 * config.q_rank + q
-    latents = d_model + kept + 2 * config.kv_rank  # the product, then the norm
-    rotation = 2 * (n_heads + 1) * config.d_rope
-    expanded = n_heads * (config.d_nope + config.d_value)
-    attention = config.kv_rank + expanded + (q + config.d_rope + expanded) + out
-    return queries + latents + rotation + attention + (out + d_model)
 
 
 def _at_least(name: str, value: int, low: int) -> None:
