@@ -23,6 +23,7 @@ from minimoe.cli.shared import say
 from minimoe.config import PRESETS, RECIPES, preset
 from minimoe.files import locked
 from minimoe.formulas.parameters import count_parameters
+from minimoe.trained import release
 
 TRAIN = ["train", "--preset", "moe", "--steps", "2", "--batch-size", "2", "--length", "32"]
 
@@ -274,8 +275,8 @@ def test_a_recipe_trains_as_it_says_unless_an_option_says_otherwise(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_command, "VALIDATION_BYTES", 2**10)
-    monkeypatch.setattr(trained_models, "SNAPSHOT_STEPS", (1,))
-    monkeypatch.setattr(trained_models, "SNAPSHOT_BYTES", 2**10)
+    monkeypatch.setattr(release, "SNAPSHOT_STEPS", (1,))
+    monkeypatch.setattr(release, "SNAPSHOT_BYTES", 2**10)
     recipe = RECIPES["text_moe_bias"]
     out = tmp_path / "run"
     small = ["--steps", "1", "--batch-size", "2", "--length", "64"]

@@ -159,9 +159,13 @@ REFUSALS = [
         "2 of 3 layers are dense: give their width as d_ff, got None",
     ),
     (training, {"steps": 0}, "steps must be an integer of at least 1, got 0"),
-    (training, {"batch_size": "16"}, "batch_size must be an integer of at least 1, got '16'"),
+    (training, {"batch_size": "16"}, "batch_size must lie in [1, 2147483647], got '16'"),
     (training, {"length": 0}, "length must be an integer of at least 1, got 0"),
-    (training, {"seed": -1}, "seed must be an integer of at least 0, got -1"),
+    (
+        training,
+        {"seed": -1},
+        "seed must lie in [0, 9223372036854775807], got -1",
+    ),
     (training, {"learning_rate": 0}, "learning_rate must be above 0, got 0"),
     (
         training,

@@ -180,22 +180,16 @@ def test_more_experts_cost_only_their_rows_in_the_router() -> None:
     assert extra == 2 * config.n_layers * 16 * config.d_model
 
 
-def test_padding_is_multiplied_too_and_counts_more() -> None:
-    model = built(preset("moe"), "padded")
-    assert measured_flops(model, text(2, 33)) > 2 * count_flops(model.config, 33).forward
-
-
 @pytest.mark.parametrize("backward", [False, True])
-def test_torchs_own_counter_misses_cpu_attention_and_grouped_experts(backward: bool) -> None:
-    model, tokens = built(preset("moe"), "grouped"), text(1, 16)
+def test_torchs_own_counter_misses_cpu_attention(backward: bool) -> None:
+    model, tokens = built(preset("moe")), text(1, 16)
     counter = FlopCounterMode(display=False)
     with counter:
         logits, _ = model(tokens)
         if backward:
             logits.sum().backward()
-    flops, count = count_flops(model.config, 16), count_parameters(model.config)
-    experts = 2 * 16 * (count.routed_experts - count.idle_experts)
-    missed = 3 * experts + 7 * flops.attention // 2 if backward else experts + flops.attention
+    flops = count_flops(model.config, 16)
+    missed = 7 * flops.attention // 2 if backward else flops.attention
     whole = flops.training if backward else flops.forward
     assert counter.get_total_flops() == whole - missed < whole
 

@@ -33,7 +33,8 @@ def routing(
     ids = torch.tensor(choices)
     scores = torch.full((len(ids), n_experts), 1 / n_experts) if scores is None else scores
     weights = scores.gather(1, ids)
-    return Routing(scores.log(), scores, ids, weights, torch.ones_like(ids, dtype=torch.bool))
+    kept = torch.ones_like(ids, dtype=torch.bool)
+    return Routing(scores.log(), scores, scores, ids, weights, kept)
 
 
 def load(*shares: float) -> torch.Tensor:

@@ -251,5 +251,5 @@ def test_a_folder_with_bytes_that_are_not_utf_8_gives_a_name_that_can_be_written
 ) -> None:
     for name in ("caf\udce9", "b"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "a.txt").write_text(words(len(name), 60), encoding="utf-8")
+        (tmp_path / name / "a.txt").write_text(words(len(name), 150), encoding="utf-8")
     assert folder_text(tmp_path).train.domains == ("b", "caf\\udce9")

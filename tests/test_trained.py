@@ -10,6 +10,7 @@ from safetensors.torch import load
 from texts import paragraphs
 
 from minimoe import trained
+from minimoe.cli.shared import MODEL
 from minimoe.config import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data.folder import folder_text
 from minimoe.data.packaged import real_text

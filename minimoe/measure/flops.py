@@ -20,22 +20,16 @@ def _attention_backward(grad: Any, q: Any, k: Any, v: Any, *args: Any, **kwargs:
     return sdpa_backward_flop_count(grad, q, k, v)
 
 
-def _grouped(a: Any, b: Any, *args: Any, **kwargs: Any) -> int:
-    """Rows [N, D] by experts [E, D, F], or in backward [D, N] by [N, F]: 2 * N * D * F."""
-    return 2 * a[0] * b[-2] * b[-1]
-
-
 def _matrix_vector(*args: Any, **kwargs: Any) -> int:
     """Matrix [N, D] by vector [D], with or without a vector added: 2 * N * D."""
     matrix = next(shape for shape in args if len(shape) == 2)
     return 2 * matrix[0] * matrix[1]
 
 
-# torch's counter misses these: attention on a CPU, grouped experts, experts of a single token.
+# torch's counter misses these: attention on a CPU, and the experts of a single token.
 CUSTOM_FLOPS = {
     aten._scaled_dot_product_flash_attention_for_cpu: _attention_forward,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-    aten._grouped_mm: _grouped,
     aten.mv: _matrix_vector,
     aten.addmv_: _matrix_vector,
 }

@@ -19,8 +19,7 @@ class TouchRecorder(TorchDispatchMode):
 
     While it is active it sees each tensor operation with its operands. An operand inside a
     parameter's memory marks the elements that it spans. So a slice of the stacked experts marks
-    one expert, an embedding look-up marks its rows, and a grouped product marks the experts that
-    have rows.
+    one expert, and an embedding look-up marks its rows.
     """
 
     def __init__(self, parameters: list[nn.Parameter]) -> None:
@@ -36,7 +35,7 @@ class TouchRecorder(TorchDispatchMode):
         operands = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         # A view reads nothing yet, and an operation on zero rows reads nothing at all.
         if not func.is_view and all(operand.numel() for operand in operands):
-            rows = _rows_read(func, args, kwargs or {})
+            rows = _rows_read(func, args)
             for operand in operands:
                 self._mark(operand, rows)
         return func(*args, **(kwargs or {}))
@@ -57,15 +56,12 @@ class TouchRecorder(TorchDispatchMode):
         return sum(int(marks.sum()) for marks in self.marks.values())
 
 
-def _rows_read(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+def _rows_read(func: Any, args: tuple[Any, ...]) -> Tensor | None:
     """The rows that an operation reads of its operand, or None for all of them."""
     name = func.overloadpacket.__name__
     if name in ("embedding", "index"):
         chosen = args[1] if name == "embedding" else args[1][0]
         return None if chosen is None else chosen.flatten()
-    if name == "_grouped_mm":
-        ends = args[2] if len(args) > 2 else kwargs["offs"]
-        return torch.diff(ends, prepend=ends.new_zeros(1)).nonzero().squeeze(1)
     return None
 
 

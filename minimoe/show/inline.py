@@ -23,9 +23,6 @@ def draw_inline() -> None:
 
 def _notebook_shell() -> Any:
     """The shell of the running kernel; None in a script or a terminal."""
-    if "ipykernel" not in sys.modules:
-        return None
-    from IPython import get_ipython
-
-    shell = get_ipython()
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
     return shell if hasattr(shell, "kernel") else None

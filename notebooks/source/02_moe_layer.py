@@ -245,8 +245,7 @@ for name in ("dropless", "factor 0.5"):
 broken = deepcopy(layer)
 idle = [e for e in range(8) if e not in chosen]
 broken.experts.gate_up[idle] = broken.experts.down[idle] = float("nan")
-unchanged = torch.equal(broken(x[:1])[0], layer(x[:1])[0])
-lost = broken(x)[0].isnan().any(-1)
+unchanged, lost = torch.equal(broken(x[:1])[0], layer(x[:1])[0]), broken(x)[0].isnan().any(-1)
 assert unchanged and torch.equal(lost, torch.arange(T) > 0)
 print(f"experts {idle} broken: 'H' unchanged {unchanged}, bytes lost {int(lost.sum())} of {T}")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cycler import cycler
 from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.rcsetup import cycler
 from matplotlib.ticker import EngFormatter, FuncFormatter
 
 from minimoe.show.colors import contrast, mix
