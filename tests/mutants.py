@@ -68,7 +68,7 @@ def run(mutant: Mutant, all_tests: bool) -> list[str]:
         )
     if ended.returncode not in (0, 1):
         sys.exit(f"{mutant.name}: pytest could not run its tests\n{ended.stdout}{ended.stderr}")
-    return re.findall(r"^(?:FAILED|ERROR) tests/(\S+)", ended.stdout, re.M)
+    return re.findall(r"^(?:FAILED|ERROR) tests/(.+?)(?: - .*)?$", ended.stdout, re.M)
 
 
 def main() -> int:
