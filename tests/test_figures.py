@@ -52,6 +52,7 @@ def test_colours_have_the_values_that_their_docstrings_name() -> None:
     assert luminance("#FFFFFF") == pytest.approx(1) and mix("#000000", "#FFFFFF", 0.2) == "#333333"
     assert contrast("#000000", "#FFFFFF") == pytest.approx(21)
     assert contrast("#767676", "#FFFFFF") == pytest.approx(4.54, abs=0.005)
+    assert [luminance(c) for c in ("#FF0000", "#00FF00")] == pytest.approx([0.2126, 0.7152])
 
 
 def test_curves_hold_the_points_given_and_differ_by_more_than_colour(ax: Axes) -> None:
