@@ -6,7 +6,7 @@ from minimoe.errors import InputError
 def check_integer(
     name: str, value: object, low: int, high: int | None = None, limit: str = ""
 ) -> None:
-    """Refuse `value` unless it is an integer in [low, high]; `limit` names where `high` is from."""
+    """Refuse `value` unless it is an integer in [low, high]; `limit` names the source of `high`."""
     top = float("inf") if high is None else high
     if isinstance(value, int) and not isinstance(value, bool) and low <= value <= top:
         return
