@@ -83,18 +83,17 @@ def test_weights_take_whole_bytes_rounded_up(n_parameters: int, bits: float, wan
 @pytest.mark.parametrize(
     ("n_parameters", "bits", "message"),
     [
-        (-1, 16, "n_parameters must be at least 0, got -1"),
-        (1, 0, "bits must be above 0 and finite, got 0"),
-        (1, float("inf"), "bits must be above 0 and finite, got inf"),
-        (1, float("nan"), "bits must be above 0 and finite, got nan"),
+        (-1, 16, "n_parameters.*0.*-1"),
+        (1, 0, "bits.*0.*0"),
+        (1, float("inf"), "bits.*0.*inf"),
+        (1, float("nan"), "bits.*0.*nan"),
     ],
 )
 def test_what_is_no_number_of_weights_or_bits_is_refused(
     n_parameters: int, bits: float, message: str
 ) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=message):
         weight_bytes(n_parameters, bits)
-    assert str(caught.value) == message
 
 
 def from_outside(*shape: int) -> Tensor:
@@ -203,17 +202,16 @@ def test_one_token_reaches_its_experts_and_more_never_fewer(a: int, b: int, n_to
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ((4, 5, 1), "top_k must lie in [1, n_experts=4], got 5"),
-        ((4, 0, 1), "top_k must lie in [1, n_experts=4], got 0"),
-        ((4, 2, 0), "n_tokens must be at least 1, got 0"),
+        ((4, 5, 1), "n_experts=4.*5"),
+        ((4, 0, 1), "n_experts=4.*0"),
+        ((4, 2, 0), "n_tokens.*1.*0"),
     ],
 )
 def test_experts_that_cannot_be_reached_are_refused(
     numbers: tuple[int, int, int], message: str
 ) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=message):
         expected_experts(*numbers)
-    assert str(caught.value) == message
 
 
 def test_a_row_and_a_token_move_the_documented_elements() -> None:
@@ -351,14 +349,13 @@ def test_more_tokens_or_more_context_never_move_less(
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({"n_tokens": 0}, "n_tokens must be at least 1, got 0"),
-        ({"context": -1}, "context must be at least 0, got -1"),
-        ({"itemsize": 0}, "itemsize must be at least 1, got 0"),
-        ({"n_sequences": 0}, "n_sequences must divide n_tokens=4, got 0"),
-        ({"n_sequences": 3}, "n_sequences must divide n_tokens=4, got 3"),
+        ({"n_tokens": 0}, "n_tokens.*1.*0"),
+        ({"context": -1}, "context.*0.*-1"),
+        ({"itemsize": 0}, "itemsize.*1.*0"),
+        ({"n_sequences": 0}, "n_sequences.*n_tokens=4.*0"),
+        ({"n_sequences": 3}, "n_sequences.*n_tokens=4.*3"),
     ],
 )
 def test_a_batch_that_cannot_be_is_refused(numbers: dict[str, int], message: str) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=message):
         bytes_moved(preset("moe"), **({"n_tokens": 4} | numbers))
-    assert str(caught.value) == message

@@ -126,7 +126,7 @@ class AttentionConfig:
         check_integer("n_kv_heads", self.n_kv_heads, 1, self.n_heads, "n_heads=")
         check_multiple("n_heads", self.n_heads, "n_kv_heads", self.n_kv_heads)
         if self.rope is not None and self.d_head % 2:
-            raise InputError(f"d_head must be even, rotary positions turn pairs, got {self.d_head}")
+            raise InputError(f"d_head must be a multiple of 2, for rotary pairs, got {self.d_head}")
         check_choice("qk_norm", self.qk_norm, get_args(QKNorm))
         for name in ("qkv_bias", "o_bias", "sinks"):
             check_flag(name, getattr(self, name))
@@ -180,7 +180,7 @@ class LatentAttentionConfig:
         if self.q_rank is not None:
             check_integer("q_rank", self.q_rank, 1)
         if self.d_rope % 2:
-            raise InputError(f"d_rope must be even, rotary positions turn pairs, got {self.d_rope}")
+            raise InputError(f"d_rope must be a multiple of 2, for rotary pairs, got {self.d_rope}")
         check_flag("bias", self.bias)
         check_positive("norm_eps", self.norm_eps)
         check_choice("way", self.way, get_args(LatentWay))

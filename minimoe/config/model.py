@@ -128,7 +128,8 @@ def model_config_from(data: dict[str, Any]) -> ModelConfig:
             if isinstance(data.get(name), list):  # JSON has no tuples
                 fields[name] = tuple(data[name])
         return ModelConfig(**fields)
+    except InputError:
+        raise
     except (TypeError, KeyError, ValueError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"not the configuration of a model: {error}") from error
+        problem = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise InputError(f"not the configuration of a model: {problem}") from error

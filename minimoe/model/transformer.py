@@ -150,7 +150,7 @@ class Transformer(nn.Module):
             room = min(room, cache.room)
         if length > room:
             raise InputError(
-                f"{length} positions exceed the {room} there is room for; "
+                f"there is room for {room} positions, got {length}; "
                 "give a shorter text or a larger max_length"
             )
         if not tokens.numel() or torch.compiler.is_compiling() or fixed_shapes(tokens):
