@@ -129,7 +129,7 @@ def test_a_limit_above_the_text_changes_nothing() -> None:
 
 
 def test_a_text_shorter_than_one_window_is_refused_with_both_numbers() -> None:
-    message = "length=16 needs 17 tokens, the text has 16; give more text or lower the length"
+    message = "16.*17.*16"
     with pytest.raises(InputError, match=message):
         draw(numbered((16,)))
     with pytest.raises(InputError, match=message):
@@ -139,18 +139,16 @@ def test_a_text_shorter_than_one_window_is_refused_with_both_numbers() -> None:
 
 def test_nonsense_sizes_and_weights_are_refused_with_both_numbers() -> None:
     corpus = numbered((100, 100, 0))
-    with pytest.raises(InputError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(InputError, match="1.*0"):
         draw(corpus, batch_size=0)
-    with pytest.raises(InputError, match="length must be at least 1, got -1"):
+    with pytest.raises(InputError, match="1.*-1"):
         validation_batches(corpus, batch_size=1, length=-1)
-    with pytest.raises(
-        InputError, match=r"at least 20, one window of length=10 .* 2 domains, got 9"
-    ):
+    with pytest.raises(InputError, match="20.*10.*2.*9"):
         validation_batches(corpus, batch_size=1, length=10, max_bytes=9)
     for weights, message in (
-        ([1.0], "needs 3 numbers, one for each of a, b, c, got 1"),
-        ([1.0, -1.0, 1.0], r"got \[1.0, -1.0, 1.0\]"),
-        ([0.0, 0.0, 1.0], r"above 0 for a domain with text, got \[0.0, 0.0, 1.0\]"),
+        ([1.0], "3.*a, b, c.*1"),
+        ([1.0, -1.0, 1.0], r"\[1.0, -1.0, 1.0\]"),
+        ([0.0, 0.0, 1.0], r"\[0.0, 0.0, 1.0\]"),
     ):
         with pytest.raises(InputError, match=message):
             training_batch(corpus, batch_size=1, length=4, seed=0, step=0, domain_weights=weights)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -169,7 +170,7 @@ def test_a_run_with_domain_weights_goes_on_and_is_seen_after_each_step(tmp_path:
     first = "step-0000006"
     assert seen == [(n, first if n > 6 else None, MODEL.n_moe_layers) for n in range(1, 13)]
     assert resume(tmp_path, MODEL, config, TEXT).config == config
-    with pytest.raises(InputError, match=r"domain_weights=\(0.0, 1.0\) there, None asked for"):
+    with pytest.raises(InputError, match=r"domain_weights=\(0.0, 1.0\).*None"):
         resume(tmp_path, MODEL, TRAINING, TEXT)
 
 
@@ -229,7 +230,7 @@ def test_a_checkpoint_is_written_every_so_many_steps_and_at_the_end(tmp_path: Pa
     train_in_folder(MODEL, TRAINING, corpus(), tmp_path, save_every=5, progress=look)
     assert there == ["ne"] * 5 + ["05"] * 5 + ["10"] * 2
     assert names(tmp_path) == ["step-0000012"]
-    with pytest.raises(InputError, match="save_every must be at least 1 step, got 0"):
+    with pytest.raises(InputError, match="1.*0"):
         train_in_folder(MODEL, TRAINING, corpus(), tmp_path, save_every=0)
 
 
@@ -332,28 +333,22 @@ def test_a_state_that_is_json_but_no_state_is_refused(
 def test_a_folder_without_a_checkpoint_is_refused_with_the_command_that_makes_one(
     tmp_path: Path,
 ) -> None:
-    message = f"no checkpoint in {tmp_path}; `minimoe train --out {tmp_path}` makes one"
-    assert refusal(lambda: load_model(tmp_path)) == message
-    assert refusal(lambda: resume(tmp_path, MODEL, TRAINING, TEXT)) == message
+    for read in (lambda: load_model(tmp_path), lambda: resume(tmp_path, MODEL, TRAINING, TEXT)):
+        assert f"`minimoe train --out {tmp_path}`" in refusal(read)
 
 
 def test_a_checkpoint_of_another_run_is_refused_by_what_differs(tmp_path: Path) -> None:
     path = save_checkpoint(trained(1), tmp_path, TEXT)
     other_model = replace(MODEL, moe=replace(LAYER, top_k=3))
-    assert refusal(lambda: resume(tmp_path, other_model, TRAINING, TEXT)) == (
-        f"{path} is of another model: moe.top_k=2 there, 3 asked for; choose another --out"
-    )
+    message = refusal(lambda: resume(tmp_path, other_model, TRAINING, TEXT))
+    assert re.search(rf"{re.escape(str(path))} .*moe\.top_k=2\b.*\b3\b", message)
     other_training = replace(TRAINING, seed=4, learning_rate=0.5)
-    assert refusal(lambda: resume(tmp_path, MODEL, other_training, TEXT)) == (
-        f"{path} is of another training: learning_rate=0.004 there, 0.5 asked for; "
-        "seed=0 there, 4 asked for; choose another --out"
-    )
-    other_text = refusal(lambda: resume(tmp_path, MODEL, TRAINING, "abc"))
-    assert other_text == (
-        f"{path} is of another text: sha256={TEXT!r} there, 'abc' asked for; choose another --out"
-    )
+    message = refusal(lambda: resume(tmp_path, MODEL, other_training, TEXT))
+    assert re.search(r"learning_rate=0\.004\b.*\b0\.5\b.*seed=0\b.*\b4\b", message)
+    message = refusal(lambda: resume(tmp_path, MODEL, TRAINING, "abc"))
+    assert TEXT in message and "abc" in message
     dense = replace(MODEL, moe=None, dense_layers=())
-    assert "moe.top_k=2 there" in refusal(lambda: resume(tmp_path, dense, TRAINING, TEXT))
+    assert "moe.top_k=2" in refusal(lambda: resume(tmp_path, dense, TRAINING, TEXT))
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors"])
@@ -363,7 +358,7 @@ def test_tensors_of_another_model_are_refused(tmp_path: Path, file: str) -> None
     run = train(start(other, TRAINING), corpus(), steps=1)
     shutil.copy(save_checkpoint(run, tmp_path / "other", TEXT) / file, path / file)
     message = refusal(lambda: resume(tmp_path / "one", MODEL, TRAINING, TEXT))
-    assert message.startswith(str(path)) and "of another model" in message
+    assert message.startswith(str(path)) and "another model" in message
 
 
 def test_a_run_with_a_frozen_parameter_goes_on_and_keeps_it_frozen(tmp_path: Path) -> None:

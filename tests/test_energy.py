@@ -54,22 +54,19 @@ def test_the_documented_estimates() -> None:
 @pytest.mark.parametrize(
     ("flops", "n_bytes", "message"),
     [
-        (-1, 0, "flops must be at least 0, got -1"),
-        (0, -2, "n_bytes must be at least 0, got -2"),
-        (float("nan"), 0, "flops must be at least 0, got nan"),
+        (-1, 0, "flops.*0.*-1"),
+        (0, -2, "n_bytes.*0.*-2"),
+        (float("nan"), 0, "flops.*0.*nan"),
     ],
 )
 def test_less_than_no_work_is_refused(flops: float, n_bytes: float, message: str) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=message):
         estimated_joules(flops, n_bytes, horowitz())
-    assert str(caught.value) == message
 
 
 def test_a_float_that_the_source_does_not_have_is_refused() -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match="2 or 4.*8"):
         horowitz(8)
-    wanted = "itemsize must be 2 or 4, the source has no other floats, got 8"
-    assert str(caught.value) == wanted
 
 
 def test_a_run_has_used_what_its_counter_went_on(tmp_path: Path) -> None:

@@ -201,9 +201,9 @@ def test_a_paired_comparison_has_student_s_interval() -> None:
         paired([1.0, 1.1, 0.9], [2.0, 2.0, 2.0]).settled
         and paired([1.0, 1.1, 0.9], [2.0, 2.0, 2.0]).mean < 0
     )
-    with pytest.raises(InputError, match="got 1 and 1"):
+    with pytest.raises(InputError, match="1.*1"):
         paired([1.0], [1.0])
-    with pytest.raises(InputError, match="got 2 and 3"):
+    with pytest.raises(InputError, match="2 and 3"):
         paired([1.0, 2.0], [1.0, 2.0, 3.0])
 
 

@@ -19,11 +19,22 @@ def test_the_example_runs_and_prints_what_it_says() -> None:
     assert printed.splitlines()[-1] == said
 
 
-def test_the_tree_names_every_module() -> None:
-    tree = README.split("## Where things are")[1].split("## Words")[0]
-    named = set(re.findall(r"^ +(\w+\.py)", tree, flags=re.MULTILINE))
-    there = {path.name for path in (ROOT / "minimoe").rglob("*.py")} - {"__init__.py"}
-    assert named == there
+def test_the_tree_names_every_room_and_every_file_of_the_core() -> None:
+    tree = README.split("minimoe/\n")[-1].split("```")[0]
+    named, room = set(), ""
+    for indent, name in re.findall(r"^( +)([\w/]+(?:\.py)?)", tree, flags=re.MULTILINE):
+        if len(indent) == 2:
+            room = name if name.endswith("/") else ""
+        named.add(name if len(indent) == 2 else f"{room}{name}")
+    package = ROOT / "minimoe"
+    core = ("model", "fast", "training")
+    files = [
+        *package.glob("*.py"),
+        *(path for room in core for path in (package / room).glob("*.py")),
+    ]
+    there = {path.relative_to(package).as_posix() for path in files if path.name != "__init__.py"}
+    assert named == there | {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert len(tree.splitlines()) < 50  # one screen
 
 
 def test_every_command_it_shows_is_a_command() -> None:

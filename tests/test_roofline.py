@@ -66,7 +66,7 @@ def test_what_takes_longest_is_the_bound() -> None:
 def test_the_error_is_relative_to_what_was_measured() -> None:
     predicted = Prediction(1.0, 3.0, 1.0)
     assert [predicted.error(seconds) for seconds in (8.0, 4.0, 2.0)] == [-0.5, 0, 1]
-    with pytest.raises(InputError, match=r"above 0 seconds, got 0\.0"):
+    with pytest.raises(InputError, match=r"0.*0\.0"):
         predicted.error(0.0)
 
 
@@ -204,29 +204,26 @@ def test_more_tokens_are_never_cheaper_and_never_less_intense(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"flops": -1}, "flops must be at least 0, got -1"),
-        ({"n_bytes": -2}, "n_bytes must be at least 0, got -2"),
-        ({"n_operations": -3}, "n_operations must be at least 0, got -3"),
-        ({"n_bytes": float("nan")}, "n_bytes must be at least 0, got nan"),
+        ({"flops": -1}, "flops.*0.*-1"),
+        ({"n_bytes": -2}, "n_bytes.*0.*-2"),
+        ({"n_operations": -3}, "n_operations.*0.*-3"),
+        ({"n_bytes": float("nan")}, "n_bytes.*0.*nan"),
     ],
 )
 def test_less_than_no_work_is_refused(changes: dict[str, float], message: str) -> None:
     work: dict[str, Any] = {"flops": 1, "n_bytes": 1, "n_operations": 1} | changes
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=message):
         predicted_seconds(**work, peak=peak())
-    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("name", ["d_model", "d_ff", "n_tokens", "itemsize"])
 def test_a_dense_layer_of_nothing_is_refused(name: str) -> None:
     numbers = {"d_model": 1, "d_ff": 1, "n_tokens": 1, "itemsize": 1} | {name: 0}
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=f"{name}.*1.*0"):
         dense_work(**numbers)
-    assert str(caught.value) == f"{name} must be at least 1, got 0"
 
 
 @pytest.mark.parametrize("name", ["n_tokens", "itemsize"])
 def test_a_layer_without_tokens_or_bytes_is_refused(name: str) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=f"{name}.*1.*0"):
         layer_work(LAYER, **({"n_tokens": 1, "itemsize": 1} | {name: 0}))
-    assert str(caught.value) == f"{name} must be at least 1, got 0"

@@ -121,9 +121,9 @@ def test_the_progress_gets_the_steps() -> None:
 @pytest.mark.parametrize(
     ("trials", "seeds", "said"),
     [
-        ({"a": trial(5), "b": trial(6)}, (0,), r"one length .* got steps=\[5, 6\] and 1 seeds"),
-        ({"a": trial(5)}, (), r"at least 1 seed, got steps=\[5\] and 0 seeds"),
-        ({}, (0,), r"got steps=\[\] and 1 seeds"),
+        ({"a": trial(5), "b": trial(6)}, (0,), r"\[5, 6\].*1"),
+        ({"a": trial(5)}, (), r"1.*\[5\].*0"),
+        ({}, (0,), r"\[\].*1"),
     ],
 )
 def test_a_sweep_of_nothing_or_of_different_lengths_is_refused(

@@ -42,9 +42,9 @@ def test_align_can_be_given() -> None:
 
 def test_a_row_of_another_length_is_refused_with_both_numbers() -> None:
     for table in (text_table, html_table):
-        with pytest.raises(InputError, match=r"row 2 .* \(2\), got 3"):
+        with pytest.raises(InputError, match="2.*2.*3"):
             table(["a", "b"], [[1, 2], [1, 2, 3]])
-    with pytest.raises(InputError, match=r"2 letters, .* got 'lrr'"):
+    with pytest.raises(InputError, match="2.*lrr"):
         text_table(["a", "b"], [[1, 2]], align="lrr")
 
 

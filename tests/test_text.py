@@ -209,30 +209,30 @@ def test_a_paragraph_that_repeats_in_a_folder_is_not_validated_on(tmp_path: Path
 
 def test_a_text_that_only_repeats_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("again\n\n" * 3000, encoding="utf-8")
-    with pytest.raises(InputError, match=r"0 bytes of validation text .* at least 1 is needed"):
+    with pytest.raises(InputError, match=r"\b0 bytes.*1"):
         folder_text(tmp_path)
 
 
 def test_a_file_that_is_not_utf8_is_named_with_the_offset(tmp_path: Path) -> None:
     (tmp_path / "good.txt").write_text(words(0, 300), encoding="utf-8")
     (tmp_path / "bad.txt").write_bytes(b"abc\xff")
-    with pytest.raises(InputError, match=r"bad\.txt is not UTF-8 text: byte 0xff at offset 3; "):
+    with pytest.raises(InputError, match=r"bad\.txt.*0xff.*3"):
         folder_text(tmp_path)
     (tmp_path / "bad.txt").write_bytes(b"ab\0c")
-    with pytest.raises(InputError, match=r"bad\.txt is not UTF-8 text: byte 0x00 at offset 2; "):
+    with pytest.raises(InputError, match=r"bad\.txt.*0x00.*2"):
         folder_text(tmp_path)
 
 
 def test_folders_without_enough_text_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
-    with pytest.raises(InputError, match=r"nowhere does not exist; give a folder"):
+    with pytest.raises(InputError, match="nowhere"):
         folder_text(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="holds 0 bytes of text, at least 10000 are needed"):
+    with pytest.raises(InputError, match=r"\b0 bytes.*10000"):
         folder_text(tmp_path)
     file.write_text("one line\n", encoding="utf-8")
-    with pytest.raises(InputError, match="holds 8 bytes of text, at least 10000 are needed"):
+    with pytest.raises(InputError, match=r"\b8 bytes.*10000"):
         folder_text(tmp_path)
-    with pytest.raises(InputError, match=r"a\.txt is a file; give a folder"):
+    with pytest.raises(InputError, match=r"a\.txt"):
         folder_text(file)
     file.write_text(words(0, 60), encoding="utf-8")
     assert len(folder_text(tmp_path, min_bytes=1000).train.tokens) > 1000
@@ -242,7 +242,7 @@ def test_more_than_255_domains_are_refused(tmp_path: Path) -> None:
     for i in range(256):
         (tmp_path / f"{i}").mkdir()
         (tmp_path / f"{i}" / "a.txt").write_text(words(i, 1), encoding="utf-8")
-    with pytest.raises(InputError, match="has 256 domains, at most 255 are possible"):
+    with pytest.raises(InputError, match="256.*255"):
         folder_text(tmp_path)
 
 

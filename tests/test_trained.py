@@ -122,12 +122,12 @@ def test_a_model_is_named_by_its_recipe_or_its_folder(tiny: Path) -> None:
     assert length == 32 and model.config == TINY.model
     model, length = named_model(str(tiny / "run"))
     assert length == 32 and model.config == TINY.model
-    with pytest.raises(InputError, match="a checkpoint's folder or one of tiny, got 'large'"):
+    with pytest.raises(InputError, match="tiny.*'large'"):
         named_model("large")
 
 
 def test_what_is_no_finished_run_is_not_released(tiny: Path, text: Text, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a recipe is one of tiny, got 'large'"):
+    with pytest.raises(InputError, match="tiny.*'large'"):
         release("large", tmp_path, text)
     with pytest.raises(InputError, match="no checkpoint in"):
         release("tiny", tmp_path, text)
@@ -136,15 +136,13 @@ def test_what_is_no_finished_run_is_not_released(tiny: Path, text: Text, tmp_pat
         return range(2)
 
     train_in_folder(TINY.model, TINY.training, text.train, tmp_path, progress=stop, save_every=1)
-    with pytest.raises(InputError, match="stands at step 2 of 3; train it to the end"):
+    with pytest.raises(InputError, match="2.*3"):
         release("tiny", tmp_path, text)
 
 
 def test_an_unknown_model_is_refused_in_one_line() -> None:
     for ask in (load_trained, trained_card, routing_history):
-        with pytest.raises(
-            InputError, match=r"^no trained model 'gpt' comes with the package, only"
-        ):
+        with pytest.raises(InputError, match="'gpt'.*text_dense"):
             ask("gpt")
 
 

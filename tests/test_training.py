@@ -136,9 +136,8 @@ def test_a_run_starts_from_the_weights_of_its_seed_in_its_dtype() -> None:
 
 
 def test_a_text_longer_than_the_model_reads_is_refused_with_both_numbers() -> None:
-    with pytest.raises(InputError) as refusal:
+    with pytest.raises(InputError, match="8.*9"):
         start(replace(model_config(), max_length=8), training(length=9))
-    assert str(refusal.value) == "length must lie in [1, max_length=8], got 9"
 
 
 def test_one_step_is_adam_on_the_clipped_gradient_of_the_three_losses() -> None:
@@ -368,7 +367,7 @@ def test_a_domain_without_text_has_no_bits() -> None:
 
 
 def test_no_validation_text_is_refused() -> None:
-    with pytest.raises(InputError, match="no validation text to measure, got 0 batches"):
+    with pytest.raises(InputError, match="1.*0"):
         bits_per_byte(start(model_config(), training()).model, [], ("first",))
 
 

@@ -209,10 +209,10 @@ def test_the_seed_decides_the_weights_and_nothing_else_does() -> None:
 
 def test_more_positions_than_there_is_room_for_are_refused() -> None:
     built = model("dense", max_length=8)
-    with pytest.raises(InputError, match="9 positions exceed the 8"):
+    with pytest.raises(InputError, match=r"\b8\b.*\b9\b"):
         built(text(1, 9))
     cache = KVCache(built.config, 1, 4, like=built.embedding)
-    with pytest.raises(InputError, match="5 positions exceed the 4"):
+    with pytest.raises(InputError, match=r"\b4\b.*\b5\b"):
         built(text(1, 5), cache)
 
 
@@ -220,7 +220,7 @@ def test_a_model_with_learned_positions_reads_no_further_than_they_go() -> None:
     built = model("gpt2 like", max_length=8)
     cache = KVCache(built.config, 1, 20, like=built.embedding)
     built(text(1, 8), cache)
-    with pytest.raises(InputError, match="9 positions exceed the 8"):
+    with pytest.raises(InputError, match=r"\b8\b.*\b9\b"):
         built(text(1, 1), cache)
 
 
@@ -228,9 +228,8 @@ def test_a_model_with_learned_positions_reads_no_further_than_they_go() -> None:
 def test_a_token_outside_the_vocabulary_is_refused_with_both_numbers(wrong: int) -> None:
     tokens = text(2, 5)
     tokens[1, 3] = wrong
-    with pytest.raises(InputError) as refusal:
+    with pytest.raises(InputError, match=rf"\b39\b.*{wrong}$"):
         model("dense")(tokens)
-    assert str(refusal.value) == f"a token must lie in [0, vocab_size - 1=39], got {wrong}"
 
 
 def test_no_tokens_have_no_logits() -> None:
@@ -285,11 +284,11 @@ def test_generation_repeats_with_its_seed_and_equals_the_cache_free_choice() -> 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"temperature": -1.0}, "temperature must be at least 0 and finite, got -1.0"),
-        ({"top_k": 41}, r"top_k must lie in \[1, vocab_size=40\], got 41"),
-        ({"top_p": 0.0}, r"top_p must lie in \(0, 1\], got 0.0"),
-        ({"n_tokens": -1}, "n_tokens must be at least 0, got -1"),
-        ({"n_tokens": 2000}, "a prompt of 4 and 2000 new tokens exceed max_length=1024"),
+        ({"temperature": -1.0}, "0.*-1.0"),
+        ({"top_k": 41}, "vocab_size=40.*41"),
+        ({"top_p": 0.0}, "0, 1.*0.0"),
+        ({"n_tokens": -1}, "0.*-1"),
+        ({"n_tokens": 2000}, "4.*2000.*max_length=1024"),
     ],
 )
 def test_nonsense_sampling_is_refused(wrong: dict[str, float], message: str) -> None:

@@ -240,13 +240,13 @@ def test_a_length_is_4096_or_what_the_model_reads() -> None:
 
 
 def test_unknown_names_are_refused_with_near_ones() -> None:
-    with pytest.raises(InputError, match="'deepseek-v33'; near it: deepseek-v3, "):
+    with pytest.raises(InputError, match="'deepseek-v33'.*deepseek-v3, "):
         published_model("deepseek-v33")
-    with pytest.raises(InputError, match="near it: mixtral-8x7b; the path of a config.json works"):
+    with pytest.raises(InputError, match="mixtral-8x7b.*config.json"):
         count_named("mixtral")
-    with pytest.raises(InputError, match="minimoe count --all lists them"):
+    with pytest.raises(InputError, match="minimoe count --all"):
         count_named("zzz")
-    with pytest.raises(InputError, match=r"length must lie in \[1, 1024\]"):
+    with pytest.raises(InputError, match="1, 1024.*1025"):
         model_count(published_model("gpt2-small").config, 1025)
 
 

@@ -1,4 +1,4 @@
-"""Frozen configurations; nonsense is refused when one is built."""
+"""Frozen configurations, checked when they are built."""
 
 from minimoe.config.attention import AttentionConfig, LatentAttentionConfig, RopeConfig
 from minimoe.config.model import ModelConfig, model_config_from

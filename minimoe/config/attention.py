@@ -20,25 +20,26 @@ LatentWay = Literal["auto", "naive", "absorbed"]
 
 @dataclass(frozen=True, kw_only=True)
 class RopeConfig:
-    """Rotary positions (arXiv 2104.09864), and how they are stretched past the trained length.
+    """Rotary positions (arXiv 2104.09864), and their scaling past the trained length.
 
     Args:
         base: base of the frequencies (theta).
-        interleaved: a pair is (2i, 2i + 1), as DeepSeek stores it; otherwise (i, i + d / 2).
+        interleaved: pairs are (2i, 2i + 1), as in DeepSeek; otherwise (i, i + d / 2).
         scaling: "none"; "linear" divides every position by factor (arXiv 2306.15595); "llama3"
-            divides the slow frequencies by it; "yarn" blends by frequency (arXiv 2309.00071).
-        factor: by how much the trained length is stretched, at least 1.
+            divides the slow frequencies by factor; "yarn" divides each frequency by a blend of 1
+            and factor (arXiv 2309.00071).
+        factor: new length divided by trained length, at least 1.
         original_length: positions the model was trained with; needed by "llama3" and "yarn".
-        low_freq_factor, high_freq_factor: of "llama3", where the blend begins and ends.
-        beta_fast, beta_slow: of "yarn", rotations over original_length where the blend ends.
-        truncate: of "yarn", round the ends of the blend to whole pairs.
-        attention_factor: of "yarn", what cosine and sine are multiplied by; None = from mscale.
-        mscale, mscale_all_dim: of "yarn" as DeepSeek uses it: cosine and sine are multiplied by
-            m(mscale) / m(mscale_all_dim) and latent attention's scores by m(mscale_all_dim)^2,
-            with m(s) = 1 + 0.1 s ln(factor); None = cosine and sine by m(1), scores by 1.
+        low_freq_factor, high_freq_factor: for "llama3", where the blend begins and ends.
+        beta_fast, beta_slow: for "yarn", the ends of the blend, in turns over original_length.
+        truncate: for "yarn", round the ends of the blend to whole pairs.
+        attention_factor: for "yarn", the factor of cosine and sine; None = from mscale.
+        mscale, mscale_all_dim: for "yarn" in DeepSeek's models. With m(s) = 1 + 0.1 s ln(factor),
+            cosine and sine are multiplied by m(mscale) / m(mscale_all_dim). The scores of latent
+            attention are multiplied by m(mscale_all_dim)^2. None = factors m(1) and 1.
 
     Raises:
-        InputError: a number is out of its range or contradicts another one.
+        InputError: a value is out of its range or contradicts another one.
     """
 
     base: float = 10_000.0
@@ -92,18 +93,19 @@ class AttentionConfig:
         d_model: width of the residual stream (D).
         n_heads: query heads (H).
         n_kv_heads: key and value heads; n_heads = multi-head, 1 = multi-query attention.
-        d_head: width of one head, even if rotary positions turn its pairs.
-        rope: rotary positions; None = none (the model then learns an embedding of positions).
-        qk_norm: RMSNorm of queries and keys before the rotation, over each head ("head", as in
-            Qwen3) or over all heads at once ("all_heads", as in OLMoE).
-        qkv_bias, o_bias: the projections to queries, keys and values, and the one back, add a bias.
-        sliding_window: a query sees this many positions, its own included; None = all before it.
-        sinks: every head has a learned logit that takes part in the softmax and has no value, as
-            in gpt-oss.
-        clip_qkv: queries, keys and values are cut to [-clip_qkv, clip_qkv] before the rotation.
+        d_head: width of one head; with rotary positions an even number, because they turn pairs.
+        rope: rotary positions; None = without (the model then learns an embedding of positions).
+        qk_norm: RMSNorm of queries and keys before the rotation: "head" normalizes each head (as in
+            Qwen3), "all_heads" all heads together (as in OLMoE).
+        qkv_bias: the projections to queries, keys and values have biases.
+        o_bias: the projection back to the residual stream has a bias.
+        sliding_window: positions a query sees, its own included; None = all positions before it.
+        sinks: every head has one more logit in its softmax, which is learned and has no value (as
+            in gpt-oss).
+        clip_qkv: clamp queries, keys and values to [-clip_qkv, clip_qkv] before the rotation.
 
     Raises:
-        InputError: a number is out of its range or contradicts another one.
+        InputError: a value is out of its range or contradicts another one.
     """
 
     d_model: int
@@ -124,7 +126,7 @@ class AttentionConfig:
         check_integer("n_kv_heads", self.n_kv_heads, 1, self.n_heads, "n_heads=")
         check_multiple("n_heads", self.n_heads, "n_kv_heads", self.n_kv_heads)
         if self.rope is not None and self.d_head % 2:
-            raise InputError(f"d_head must be even, rotary positions turn pairs, got {self.d_head}")
+            raise InputError(f"d_head must be a multiple of 2, for rotary pairs, got {self.d_head}")
         check_choice("qk_norm", self.qk_norm, get_args(QKNorm))
         for name in ("qkv_bias", "o_bias", "sinks"):
             check_flag(name, getattr(self, name))
@@ -138,26 +140,26 @@ class AttentionConfig:
 class LatentAttentionConfig:
     """Multi-head latent attention, MLA (arXiv 2405.04434, section 2.1).
 
-    Keys and values of all heads are computed from one latent vector a token; only it and one
-    rotary key, shared by the heads, are cached.
+    Each token has one latent vector, from which the keys and values of all heads are computed. The
+    cache holds only this latent and one rotary key, which all heads share.
 
     Args:
         d_model: width of the residual stream (D).
         n_heads: heads (H).
         kv_rank: width of the latent that keys and values are computed from.
-        q_rank: width of the latent that queries are computed from; None = straight from x.
-        d_nope: width of a head's query and key without position.
+        q_rank: width of the latent that queries are computed from; None = directly from x.
+        d_nope: width of the part of a head's query and key without position.
         d_rope: width of the rotary part of a head's query, and of the shared rotary key; even.
         d_value: width of a head's value.
         rope: rotary positions of the rotary part.
-        bias: the projections to the two latents, and the one back, add a bias.
+        bias: the projections to the two latents and back to the residual stream have biases.
         norm_eps: epsilon of the RMSNorm of the two latents.
-        way: "naive" expands every cached latent to keys and values; "absorbed" multiplies the
-            query with the key matrix and attends over the latents themselves; "auto" does the
-            latter where a cache has been read.
+        way: "naive" computes keys and values from every cached latent. "absorbed" multiplies the
+            query by the key matrix and attends over the latents. "auto" is absorbed once the cache
+            holds earlier positions, and naive before.
 
     Raises:
-        InputError: a number is out of its range or contradicts another one.
+        InputError: a value is out of its range or contradicts another one.
     """
 
     d_model: int
@@ -178,7 +180,7 @@ class LatentAttentionConfig:
         if self.q_rank is not None:
             check_integer("q_rank", self.q_rank, 1)
         if self.d_rope % 2:
-            raise InputError(f"d_rope must be even, rotary positions turn pairs, got {self.d_rope}")
+            raise InputError(f"d_rope must be a multiple of 2, for rotary pairs, got {self.d_rope}")
         check_flag("bias", self.bias)
         check_positive("norm_eps", self.norm_eps)
         check_choice("way", self.way, get_args(LatentWay))

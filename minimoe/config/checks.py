@@ -6,13 +6,11 @@ from minimoe.errors import InputError
 def check_integer(
     name: str, value: object, low: int, high: int | None = None, limit: str = ""
 ) -> None:
-    """Refuse `value` unless it is an integer in [low, high]; `limit` names where `high` is from."""
-    top = float("inf") if high is None else high
-    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= top:
-        return
-    if high is None:
+    """Refuse `value` unless it is an integer in [low, high]; `limit` names the source of `high`."""
+    if isinstance(value, bool) or not isinstance(value, int) or (high is None and value < low):
         raise InputError(f"{name} must be an integer of at least {low}, got {value!r}")
-    raise InputError(f"{name} must lie in [{low}, {limit}{high}], got {value!r}")
+    if high is not None and not low <= value <= high:
+        raise InputError(f"{name} must lie in [{low}, {limit}{high}], got {value!r}")
 
 
 def check_number(name: str, value: object, low: float, high: float = float("inf")) -> None:

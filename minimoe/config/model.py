@@ -15,22 +15,22 @@ class ModelConfig:
 
     Args:
         n_layers: blocks.
-        attention: the attention of every block; its d_model is the model's.
+        attention: the attention of every block; its d_model is also the model's.
         d_ff: width inside a dense feed-forward layer; needed unless every layer is MoE.
-        ff: what a dense feed-forward layer is: "swiglu", or "gelu" as in GPT-2.
-        ff_bias: dense feed-forward layers add biases.
+        ff: kind of the dense feed-forward layers: "swiglu", or "gelu" as in GPT-2.
+        ff_bias: dense feed-forward layers have biases.
         moe: the MoE layer of every block that is not dense; None = a dense model.
         dense_layers: blocks (counted from 0) with a dense feed-forward layer, when moe is given.
-        sliding_layers: blocks that keep to attention.sliding_window; None = all of them.
+        sliding_layers: blocks that use attention.sliding_window; None = all blocks.
         vocab_size: tokens in the vocabulary (V); 256 for bytes.
         max_length: positions a sequence may have (L).
-        learned_positions: an embedding of max_length positions is added to the tokens'.
-        tie_embeddings: the output head uses the input embedding's weights.
+        learned_positions: add a learned embedding of each of max_length positions to the tokens.
+        tie_embeddings: the output head shares the weights of the input embedding.
         norm: "rms", or "layer" with mean and bias as in GPT-2.
         norm_eps: epsilon of every norm.
 
     Raises:
-        InputError: a number is out of its range or contradicts another one.
+        InputError: a value is out of its range or contradicts another one.
     """
 
     n_layers: int
@@ -128,7 +128,8 @@ def model_config_from(data: dict[str, Any]) -> ModelConfig:
             if isinstance(data.get(name), list):  # JSON has no tuples
                 fields[name] = tuple(data[name])
         return ModelConfig(**fields)
+    except InputError:
+        raise
     except (TypeError, KeyError, ValueError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"not the configuration of a model: {error}") from error
+        problem = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise InputError(f"not the configuration of a model: {problem}") from error

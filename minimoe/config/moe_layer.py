@@ -31,29 +31,29 @@ class MoEConfig:
         d_shared: width of all shared experts together; None = n_shared_experts * d_expert.
         gate_shared: multiply the shared experts' output by sigmoid(w . x), as in Qwen1.5-MoE.
         score_function: from router logits to scores, over all E.
-        normalize_weights: divide the K chosen scores by their sum. With top_k = 1 the weight is
-            then always 1 and the router gets no gradient, so that pair is refused.
+        normalize_weights: divide the K chosen scores by their sum. With top_k = 1 the weight would
+            always be 1 and the router would get no gradient, so this pair is refused.
         route_scale: constant factor on the combine weights.
         use_expert_bias: keep a bias per expert that is added to the scores for the choice only
             (auxiliary-loss-free balancing, arXiv 2408.15664).
         n_expert_groups: groups of experts for group-limited routing (arXiv 2405.04434); 1 = none.
-        n_limited_groups: groups a token may choose experts from, 1 to n_expert_groups.
-        n_group_scores: a group is ranked by the sum of its n best scores: 1 in DeepSeek-V2, 2 in
-            DeepSeek-V3 (arXiv 2412.19437).
+        n_limited_groups: groups that a token may choose experts from, 1 to n_expert_groups.
+        n_group_scores: the rank of a group is the sum of this many best scores: 1 in DeepSeek-V2,
+            2 in DeepSeek-V3 (arXiv 2412.19437).
         router_bias: the router adds a learned bias to its logits, as in gpt-oss.
-        router_noise: standard deviation of the Gaussian noise that is added to the logits for the
-            choice only, while training. Simplified from noisy top-k gating (arXiv 1701.06538),
-            where the scale is learned for each token and expert and the noise enters the weights.
-        activation: inside an expert, "swiglu" (arXiv 2002.05202) or gpt-oss's "clamped_swiglu".
+        router_noise: standard deviation of the Gaussian noise that training adds to the logits for
+            the choice only. This is simpler than noisy top-k gating (arXiv 1701.06538): there the
+            scale is learned for each token and expert, and the noise also changes the weights.
+        activation: of an expert: "swiglu" (arXiv 2002.05202), or gpt-oss's "clamped_swiglu".
         activation_alpha, activation_limit: slope and clamp of "clamped_swiglu".
-        biased_experts: the routed experts add biases after both products, as in gpt-oss.
-        allow_constant_weight: accept top_k = 1 with normalize_weights, whose weight is always 1;
-            for loading a published model, not for training one.
-        capacity_factor: None = dropless; otherwise an expert keeps at most
-            ceil(capacity_factor * T * K / E) assignments of a batch of T tokens.
+        biased_experts: the routed experts have biases after both products, as in gpt-oss.
+        allow_constant_weight: accept top_k = 1 with normalize_weights. Use it to load a published
+            model, not to train one.
+        capacity_factor: an expert keeps at most ceil(capacity_factor * T * K / E) assignments of a
+            batch of T tokens; None = dropless.
 
     Raises:
-        InputError: a number is out of its range or contradicts another one.
+        InputError: a value is out of its range or contradicts another one.
     """
 
     d_model: int

@@ -14,13 +14,13 @@ def dense() -> ModelConfig:
 
 
 def moe() -> ModelConfig:
-    """16 experts, 2 a token: as many active parameters as `dense` to within 1 %."""
+    """16 experts, 2 for each token; its active parameters are those of `dense` to within 1 %."""
     layer = MoEConfig(d_model=64, d_expert=64, n_routed_experts=16, top_k=2)
     return ModelConfig(n_layers=3, attention=_attention(), moe=layer)
 
 
 def switch() -> ModelConfig:
-    """16 wide experts, one a token, with the score as its weight (arXiv 2101.03961, dropless)."""
+    """16 wide experts, 1 for each token; its score is its weight (arXiv 2101.03961, dropless)."""
     layer = MoEConfig(
         d_model=64, d_expert=128, n_routed_experts=16, top_k=1, normalize_weights=False
     )
@@ -28,10 +28,10 @@ def switch() -> ModelConfig:
 
 
 def fine_grained() -> ModelConfig:
-    """DeepSeek-V3's rules in small: a shared expert, sigmoid scores, selection bias, groups.
+    """The rules of DeepSeek-V3 in a small model (arXiv 2412.19437, section 2.1.2).
 
-    32 narrow experts in 4 groups, 3 experts from 2 groups a token, one leading dense layer
-    (arXiv 2412.19437, section 2.1.2).
+    It has a shared expert, sigmoid scores, a selection bias and groups: 32 narrow experts in 4
+    groups. A token chooses 3 experts from 2 groups. The first layer is dense.
     """
     layer = MoEConfig(
         d_model=64,
@@ -64,7 +64,7 @@ def preset(name: str) -> ModelConfig:
     """The preset of that name.
 
     Raises:
-        InputError: there is no such preset; the message lists those there are.
+        InputError: there is no such preset; the message lists all presets.
     """
     check_choice("preset", name, tuple(PRESETS))
     return PRESETS[name]()

@@ -11,7 +11,7 @@ from minimoe.config.training import TrainConfig
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model and its training; with the real text, this is all that makes it.
+    """A model and its training run on the real text.
 
     Attributes:
         what: a few words for a table.

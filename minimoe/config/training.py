@@ -20,17 +20,17 @@ class TrainConfig:
         final_lr_share: learning rate at the end, as a share of learning_rate (cosine decay).
         weight_decay: of AdamW, on matrices only.
         beta1, beta2: of AdamW.
-        clip_norm: the gradient's norm is cut to this.
+        clip_norm: upper limit of the gradient's norm.
         balance_weight: factor of the load-balancing loss (mean over MoE layers); 0 = off.
         z_weight: factor of the router z-loss (mean over MoE layers); 0 = off.
         expert_bias_rate: step of the selection-bias update, for models with use_expert_bias.
-        domain_weights: how often a window starts in each domain of the text, relative to the
-            others; None = in every domain as often.
-        seed: of the batches; the model's initial weights have a seed of their own.
+        domain_weights: relative frequency of windows that start in each domain of the text; None =
+            equal frequencies.
+        seed: of the batches; the model's initial weights have another seed.
         dtype: of weights and arithmetic.
 
     Raises:
-        InputError: a number is out of its range.
+        InputError: a value is out of its range.
     """
 
     steps: int
@@ -54,7 +54,7 @@ class TrainConfig:
         for name in ("steps", "length"):
             check_integer(name, getattr(self, name), 1)
         check_integer("batch_size", self.batch_size, 1, 2**31 - 1)
-        check_integer("seed", self.seed, 0, 2**63 - 1)  # what a torch generator takes
+        check_integer("seed", self.seed, 0, 2**63 - 1)  # the range of a torch generator
         check_positive("learning_rate", self.learning_rate)
         check_positive("clip_norm", self.clip_norm)
         for name in ("weight_decay", "balance_weight", "z_weight", "expert_bias_rate"):

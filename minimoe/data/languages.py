@@ -169,7 +169,7 @@ def _stationary(transitions: Float64[Tensor, "S S"]) -> Float64[Tensor, "S"]:
     solved = torch.linalg.lstsq(equations, right, rcond=1e-10, driver="gelsy")  # returns the rank
     if (rank := int(solved.rank)) < n_symbols:
         raise InputError(
-            f"transitions must have one stationary distribution, got {n_symbols - rank + 1}; "
+            f"transitions must have 1 stationary distribution, got {n_symbols - rank + 1}; "
             "connect the symbols"
         )
     shares = solved.solution[:, 0].clamp(min=0.0)

@@ -26,7 +26,7 @@ def routed_sample(model: Transformer, text: bytes, title: str, length: int | Non
     if not text:
         raise InputError("the text must hold at least 1 byte, got 0")
     if not model.moe_layers():
-        raise InputError("a dense model routes nothing: its 0 MoE layers leave nothing to show")
+        raise InputError("a view needs at least 1 MoE layer, got 0; a dense model has no router")
     tokens = torch.frombuffer(bytearray(text), dtype=torch.uint8).long()
     read = [trace(model, tokens[None, start:end]) for start, end in windows(text, length)]
     ids, weights, kept, margin = (

@@ -18,7 +18,7 @@ from minimoe.training.loop import Losses, Run, StepRecord, next_batch, start, tr
 
 @dataclass(frozen=True)
 class Trial:
-    """What is trained, and how. Its seed is that of the sweep.
+    """One configuration of a sweep; the sweep sets its seed.
 
     `rule` and `losses` replace the routing rule and the losses of the routers.
     """
@@ -31,17 +31,18 @@ class Trial:
 
 @dataclass
 class Outcome:
-    """What became of one trial with one seed.
+    """The result of one trial with one seed.
 
     Attributes:
-        model: as it stands after the last step.
-        history: what each step reported; its cross-entropy is without the auxiliary losses.
-        loads: of each step and MoE layer, the share of the batch's assignments that each expert
-            was chosen for; they sum to 1 over experts.
-        n_dropped: assignments dropped in the whole training; n_assignments: of so many.
+        model: after the last step.
+        history: the record of each step; its cross-entropy excludes the auxiliary losses.
+        loads: each expert's share of the assignments, for each step and MoE layer; the shares of
+            the experts sum to 1.
+        n_dropped: dropped assignments in the whole training.
+        n_assignments: all assignments in the whole training.
         bits_per_byte: of the validation text, by domain and for "all"; empty without batches.
-        judged_load: of each MoE layer over the whole validation text, routed as in evaluation
-            (no noise); empty without batches.
+        judged_load: load of each MoE layer over the whole validation text, without noise; empty
+            without batches.
     """
 
     model: Transformer
@@ -77,24 +78,24 @@ def sweep(
     next_batch: Callable[[Run, Corpus], Batch] = next_batch,
     progress: Callable[[int, int], Iterable[int]] = range,
 ) -> dict[str, list[Outcome]]:
-    """Train every trial with every seed, one step of each in turn, and judge each at the end.
+    """Train every trial with every seed, one step of each in turn, and evaluate each at the end.
 
-    A machine that slows down then slows all of them, so their seconds can be compared. A seed
-    decides weights and batches: trials of one seed read the same text.
+    A slow moment of the machine then affects all runs, so their seconds can be compared. A seed
+    determines weights and batches: trials with the same seed read the same text.
 
     Args:
-        trials: by name; all of as many steps.
+        trials: by name; all with the same number of steps.
         corpus: to train on.
-        batches: to judge on.
+        batches: to evaluate on.
         seeds: at least one.
         next_batch: makes the next batch of a run.
-        progress: gets 0 and the number of steps, returns an iterable over them.
+        progress: called with 0 and the number of steps; returns an iterable over them.
 
     Returns:
         The outcomes of each trial, in the order of the seeds.
 
     Raises:
-        InputError: nothing to train, or trials of different length.
+        InputError: there is no trial or no seed, or the trials differ in their number of steps.
     """
     lengths = {trial.training.steps for trial in trials.values()}
     if len(lengths) != 1 or not seeds:
@@ -144,7 +145,7 @@ def _outcome(run: Run, watch: _Watch, corpus: Corpus, batches: Sequence[Batch]) 
 
 @torch.no_grad()
 def _judged_load(model: Transformer, batches: Sequence[Batch]) -> Tensor:
-    """Of each MoE layer, the load over all batches together."""
+    """The load of each MoE layer over all batches together."""
     counts = [
         torch.stack([routing.assigned_per_expert for routing in routings])
         for batch in batches

@@ -1,7 +1,7 @@
-"""The same numbers, sooner: what a CPU computes faster than plain operations.
+"""Faster functions for a CPU, with the same numbers as the plain ones.
 
-Nothing here knows a rule or a formula that `minimoe.model` does not have. Each function has a plain
-twin there, and a test holds the two equal.
+`minimoe.model` contains every rule and formula. Each function here has a plain counterpart there,
+and a test checks that both give the same numbers.
 """
 
 from collections.abc import Iterator
@@ -29,8 +29,8 @@ def allowed(x: Tensor) -> bool:
 
     They are for eager execution of float32 and float64 on a CPU. Everything else takes the plain
     path: torch.compile, torch.export, torch.jit.trace, autocast, torch.func, forward-mode
-    derivatives, other devices and dtypes, and subclasses of Tensor. A second derivative is computed
-    by the plain path too: the hand-written gradients turn to it themselves.
+    derivatives, other devices and dtypes, and subclasses of Tensor. The hand-written gradients call
+    the plain path for a second derivative.
     """
     return (
         not torch.compiler.is_compiling()
@@ -44,8 +44,8 @@ def allowed(x: Tensor) -> bool:
 
 
 def plain_only() -> bool:
-    """Whether only plain operations will do: torch.func, forward-mode derivatives, or `plain()`."""
-    if torch.compiler.is_compiling():  # the compiler has its own way with torch.func
+    """Whether plain operations are needed: torch.func, forward-mode derivatives, or `plain()`."""
+    if torch.compiler.is_compiling():  # the compiler handles torch.func itself
         return False
     return (
         torch._C._are_functorch_transforms_active()

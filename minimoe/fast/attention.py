@@ -13,8 +13,8 @@ from minimoe.fast.second import plain_gradients
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, **options: Any) -> Tensor:
     """scaled_dot_product_attention(q, k, v, mask, **options), differentiable more than once.
 
-    torch's fused kernel for a CPU has a first derivative only. A second one goes through torch's
-    plain operations.
+    torch's fused kernel for a CPU has only a first derivative. torch's plain operations compute the
+    second one.
     """
     if not torch.is_grad_enabled():
         return nn.functional.scaled_dot_product_attention(q, k, v, mask, **options)
@@ -29,7 +29,7 @@ class _Attention(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(q, k, v, mask)
         ctx.options = options
-        with torch.enable_grad():  # the kernel keeps what its own gradient needs
+        with torch.enable_grad():  # the kernel saves the tensors for its gradient
             q, k, v = ctx.inner = tuple(t.detach().requires_grad_() for t in (q, k, v))
             ctx.y = nn.functional.scaled_dot_product_attention(q, k, v, mask, **options)
         return ctx.y.detach()

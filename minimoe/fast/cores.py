@@ -1,4 +1,4 @@
-"""Experts on all cores at once, each core its own experts, with a hand-written gradient."""
+"""Experts on all cores, whole experts for each core, with a hand-written gradient."""
 
 import functools
 import inspect
@@ -19,16 +19,16 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from minimoe.fast.second import plain_gradients
 from minimoe.fast.sort import sorted_slots
 
-MIN_SHARE = 2_000_000  # multiply-adds of a core: below, waking it takes longer than it saves
-SMALL_MATRIX = 2**17  # numbers that one thread reads before a second one is awake
-MAX_SKEW = 1.5  # work of the fullest expert over a core's share: above, all cores compute together
+MIN_SHARE = 2_000_000  # multiply-adds for each core; with fewer, waking it costs more than it saves
+SMALL_MATRIX = 2**17  # elements that one thread reads before a second one is awake
+MAX_SKEW = 1.5  # work of the fullest expert over a core's share; above, all cores share each expert
 
 
 def mixture(x: Tensor, experts: Any, routing: Any) -> Tensor:
     """Dispatch the tokens, compute SwiGLU experts without biases, and combine.
 
-    The same products as expert by expert, so the same FLOPs. A core takes whole experts, one after
-    the other: what an expert reads and makes stays in that core's cache.
+    The FLOPs are the same as in a loop over experts. A core computes whole experts, one after the
+    other, so the data of an expert stay in that core's cache.
 
     Args:
         x: tokens [T, D].
@@ -68,7 +68,7 @@ class _Mixture(torch.autograd.Function):
         hidden = x.new_empty(n_rows, gate_up.shape[1])
         sigma = x.new_empty(n_rows, down.shape[2]) if learns else None
         out = x.new_empty(n_rows + 1, x.shape[1])
-        out[n_rows] = 0  # where dropped assignments point
+        out[n_rows] = 0  # the row of dropped assignments
         place = token.new_full((weights.numel(),), n_rows)
         place[slots] = torch.arange(n_rows)
         place = place.view_as(weights)
@@ -105,7 +105,7 @@ def _plain(
     token: Tensor,
     counts: list[int],
 ) -> Tensor:
-    """The same sum in operations that autograd differentiates as often as it is asked."""
+    """The same sum in operations that autograd can differentiate again."""
     outs = []
     for expert, rows in enumerate(x[token].split(counts)):
         gate, up = (rows @ gate_up[expert].T).chunk(2, 1)
@@ -114,12 +114,12 @@ def _plain(
 
 
 def _sum_rows(place: Tensor, rows: Tensor, weights: Tensor | None) -> Tensor:
-    """For each token the sum of its rows, times their weights if there are some."""
+    """For each token, the sum of its rows, times their weights if given."""
     bag = torch.nn.functional.embedding_bag
     return bag(place, rows, per_sample_weights=weights, mode="sum")
 
 
-# These two run as TorchScript, so plain annotations. They write to the tensors that they are given.
+# These two run as TorchScript, so their annotations are plain. They write to their arguments.
 
 
 def _forward(
@@ -141,7 +141,7 @@ def _forward(
         h = hidden[start:end]
         torch.mm(x.index_select(0, token[start:end]), gate_up[expert].t(), out=h)
         gate, up = h[:, :d_expert], h[:, d_expert:]
-        # silu; its sigmoid is kept, so that backward needs no other exponential, if there is one
+        # silu; its sigmoid is saved for backward, if there is one, so no exponential is repeated
         if sigma is None:
             inner = torch.sigmoid(gate).mul_(gate)
         else:
@@ -192,9 +192,9 @@ def _one_token(
 ) -> Tensor:
     """The weighted sum of the K chosen experts for one token [1, D], without a gradient.
 
-    Nothing is sorted or copied: only the weights of the K experts are read. Half of the time goes
-    into starting operations, so there are as few as possible. One thread reads small experts, since
-    waking another one takes longer than such a product.
+    Nothing is sorted or copied, and only the weights of the K experts are read. Half of the time is
+    the start of operations, so there are few. One thread computes small experts, because waking
+    another thread takes longer than the product.
     """
     n_threads = torch.get_num_threads()
     if gate_up.shape[1] * gate_up.shape[2] < SMALL_MATRIX:
@@ -214,12 +214,12 @@ def _one_token(
 
 
 def _share_out(function: Callable[..., None], counts: list[int], *tensors: Tensor | None) -> None:
-    """Run `function` for every expert: on all cores, or in this thread if that is quicker."""
+    """Run `function` for every expert: on all cores, or in this thread if that is faster."""
     function, ends = without_python(function), list(itertools.accumulate(counts))
     n_cores, n_rows = torch.get_num_threads(), sum(counts)
     n_weights = next(t[0].numel() for t in tensors if t is not None and t.ndim == 3)
     small = n_rows * n_weights < n_cores * MIN_SHARE
-    watched = _get_current_dispatch_mode() is not None  # by an observer of this thread alone
+    watched = _get_current_dispatch_mode() is not None  # by an observer that sees this thread only
     if n_cores == 1 or small or watched or max(counts) * n_cores > MAX_SKEW * n_rows:
         function(list(range(len(counts))), counts, ends, *tensors)
         return
@@ -241,8 +241,8 @@ def _share_out(function: Callable[..., None], counts: list[int], *tensors: Tenso
 def shares_of(counts: Sequence[int], n_cores: int) -> list[list[int]]:
     """Cut the experts into shares that free cores take in turn, large ones first.
 
-    Each share is about 1 / (2 * n_cores) of the rows that are left. So the last shares are small,
-    and a core that another program slows down takes fewer of them.
+    Each share is about 1 / (2 * n_cores) of the remaining rows. So the last shares are small, and a
+    core that another program slows down takes fewer of them.
 
     Returns:
         The experts of each share: counts (5, 1, 4, 2) on two cores give ((0,), (2,), (3,), (1,)).
@@ -251,7 +251,7 @@ def shares_of(counts: Sequence[int], n_cores: int) -> list[list[int]]:
     left = sum(counts)
     full = 0.0
     for expert in sorted(range(len(counts)), key=lambda e: -counts[e]):
-        if not shares or (full <= 0 and counts[expert]):  # idle experts cost next to nothing
+        if not shares or (full <= 0 and counts[expert]):  # experts without rows cost almost nothing
             shares.append([])
             full = left / (2 * n_cores)
         shares[-1].append(expert)
@@ -262,9 +262,9 @@ def shares_of(counts: Sequence[int], n_cores: int) -> list[list[int]]:
 
 @functools.cache
 def without_python(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function as TorchScript, which does not hold Python's lock: two cores need that.
+    """The same function as TorchScript, which runs without Python's lock, so cores run in parallel.
 
-    Python 3.14 has no TorchScript: the function itself, which is slower.
+    Python 3.14 has no TorchScript. There the function itself is returned, which is slower.
     """
     if sys.version_info >= (3, 14):
         return function
@@ -276,14 +276,14 @@ def without_python(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def _cores(n_cores: int) -> ThreadPoolExecutor:
-    """Threads that stay; each computes on one core."""
+    """A pool of threads that is kept; each thread computes on one core."""
     started = threading.Barrier(n_cores + 1)
 
     def start() -> None:
-        torch.get_num_threads()  # a thread takes over the default once, at its first look at it
+        torch.get_num_threads()  # the first call copies the default into this thread
         if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
-            # OpenMP's own threads would spin for milliseconds on the cores that are needed here.
-            # They stop at once when there are more of them than cores: so make another one.
+            # OpenMP's idle threads would spin for milliseconds on the cores that are needed here.
+            # They stop spinning when there are more of them than cores, so add one.
             torch.set_num_threads(2)
             torch.ones(2**17).neg_()
         torch.set_num_threads(1)
@@ -293,7 +293,7 @@ def _cores(n_cores: int) -> ThreadPoolExecutor:
     for _ in range(n_cores):
         pool.submit(int)
     started.wait()
-    torch.set_num_threads(n_cores)  # the default of threads to come, which `start` has set to 1
+    torch.set_num_threads(n_cores)  # the default for new threads, which `start` has set to 1
     return pool
 
 

@@ -10,7 +10,7 @@ from minimoe.fast.second import plain_gradients
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) * weight, in half the time of a dozen separate operations."""
+    """x / sqrt(mean(x^2) + eps) * weight; takes half the time of a dozen separate operations."""
     y: Tensor = _RMSNorm.apply(x, weight, eps)
     return y
 
@@ -36,5 +36,5 @@ class _RMSNorm(torch.autograd.Function):
             return *plain_gradients(plain, (x, weight), dy), None
         unit, d_unit = x * scale, dy * weight
         d_weight = (dy * unit).reshape(-1, unit.shape[-1]).sum(0)
-        along = (d_unit * unit).mean(-1, keepdim=True)  # the part that only changes the size
+        along = (d_unit * unit).mean(-1, keepdim=True)  # the part of the gradient along x
         return d_unit.addcmul_(unit, along, value=-1).mul_(scale), d_weight, None

@@ -1,4 +1,4 @@
-"""Second derivatives for functions with a hand-written first one."""
+"""Second derivatives of functions with a hand-written gradient."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,15 +10,15 @@ from torch import Tensor
 def plain_gradients(
     plain: Callable[..., Tensor], inputs: tuple[Tensor, ...], dy: Tensor
 ) -> tuple[Any, ...]:
-    """The gradients of plain(*inputs), in operations that can be differentiated again.
+    """The gradients of plain(*inputs), computed by operations that can be differentiated again.
 
-    A hand-written backward calls this where gradients are enabled, that is, where somebody asked
-    for a second derivative.
+    A hand-written backward calls this if gradients are enabled in it, that is, for a second
+    derivative.
 
     Returns:
         One gradient for each input; None for an input that requires none.
     """
-    # Views: an input may be computed from another one, and that path is not part of this gradient.
+    # Views cut the graph between the inputs: one input may be computed from another one.
     views = [tensor.view_as(tensor) for tensor in inputs]
     wanted = [view for view in views if view.requires_grad]
     found = iter(torch.autograd.grad(plain(*views), wanted, dy, create_graph=True))

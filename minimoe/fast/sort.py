@@ -4,14 +4,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FEW_TOKENS = 64  # below, one stable sort by torch is as quick
+FEW_TOKENS = 64  # below this, a stable sort by torch is as fast
 
 
 def best(values: Tensor, k: int) -> Tensor:
-    """The k columns with the largest values, largest first; equal values: the lower number first.
+    """The k columns with the largest values, largest first; of equal values the lower column.
 
-    float32: value and column are packed into one whole number and sorted by numpy, in a seventh of
-    the time of a stable sort. float64: topk, unless two neighbours in it are equal.
+    In float32, value and column are packed into one integer, which numpy sorts in a seventh of the
+    time of a stable sort. In float64, topk is used unless two neighbours in it are equal.
     """
     if len(values) >= FEW_TOKENS:
         if values.dtype == torch.float32:
@@ -23,10 +23,10 @@ def best(values: Tensor, k: int) -> Tensor:
 
 
 def _best_of_packed(values: Tensor, k: int) -> Tensor:
-    """Sort whole numbers: the value in the high part, the column in the low part, reversed.
+    """Sort integers whose high part is the value and whose low part is the column, reversed.
 
-    Viewed as int32, non-negative floats sort like integers. Negative ones sort the other way round,
-    so they are mirrored; -0 is the largest of them and becomes the lowest number of all plus 0.
+    Viewed as int32, non-negative floats sort like integers. Negative floats sort in reverse, so
+    they are mirrored; -0, whose bits are the smallest int32, becomes 0.
     """
     bits = values.view(torch.int32)
     if (bits < 0).any():
@@ -39,10 +39,9 @@ def _best_of_packed(values: Tensor, k: int) -> Tensor:
 
 
 def sorted_slots(expert: Tensor, n_experts: int) -> Tensor:
-    """The places of the assignments of expert 0, then those of 1, up to n_experts, as numpy sorts.
+    """The positions of the assignments of expert 0, then those of expert 1, up to n_experts.
 
-    numpy counts numbers of 8 or 16 bits instead of comparing them: a tenth of the time of torch's
-    stable sort.
+    numpy sorts integers of 8 or 16 bits by counting, in a tenth of the time of torch's stable sort.
     """
     if n_experts >= 2**16:
         return expert.argsort(stable=True)

@@ -39,7 +39,7 @@ def horowitz(itemsize: int = 4) -> EnergyAssumptions:
     """
     joules = {4: (3.7e-12 + 0.9e-12) / 2, 2: (1.1e-12 + 0.4e-12) / 2}
     if itemsize not in joules:
-        raise InputError(f"itemsize must be 2 or 4, the source has no other floats, got {itemsize}")
+        raise InputError(f"itemsize must be 2 or 4, the floats of the source, got {itemsize}")
     return EnergyAssumptions(
         joules_per_flop=joules[itemsize],
         joules_per_byte=1.3e-9 / 8,

@@ -32,7 +32,7 @@ def bits_per_byte(
         sums += torch.bincount(ids.flatten(), losses.flatten(), len(domains))
         counts += torch.bincount(ids.flatten(), minlength=len(domains))
     if not counts.sum():
-        raise InputError("there is no validation text to measure, got 0 batches")
+        raise InputError("at least 1 batch of validation text is needed, got 0")
     bits = (sums / counts).tolist()
     known = {name: b for name, b, n in zip(domains, bits, counts, strict=True) if n}
     return {**known, "all": float(sums.sum() / counts.sum())}

@@ -20,7 +20,7 @@ class Attention(nn.Module):
     """Causal grouped-query attention (arXiv 2305.13245).
 
     n_kv_heads = n_heads is multi-head attention, n_kv_heads = 1 is multi-query attention. Scores
-    are divided by sqrt(d_head). `forward` is given the rotation that `rotation_of` computes.
+    are divided by sqrt(d_head). `rotation_of` computes the rotation that `forward` needs.
 
     Args:
         config: sizes and rules.
@@ -76,7 +76,7 @@ class Attention(nn.Module):
         bias: Float[Tensor, "Hd"] | None,
         norm: RMSNorm | None,
     ) -> Float[Tensor, "B H L d"]:
-        """Project, normalize over each head or all of them, clip, split into heads."""
+        """Project, normalize each head or all heads together, clip, and split into heads."""
         y = nn.functional.linear(x, weight, bias)
         if norm is not None:
             y = norm(y.unflatten(-1, (-1, *norm.normalized_shape))).flatten(-2)
@@ -93,15 +93,15 @@ def causal_attention(
     sinks: Float[Tensor, "H"] | None = None,
     scale: float | None = None,
 ) -> Float[Tensor, "B H L dv"]:
-    """Softmax attention of the last L of S positions; each sees those up to its own.
+    """Softmax attention of the last L of S positions, each over the positions up to its own.
 
-    Key head g serves the H / G query heads g * H / G onwards.
+    Query head h reads key head h // (H / G).
 
     Args:
         q: of the last L positions.
         k, v: of all S positions.
         window: positions a query sees, its own included; None = all before it.
-        sinks: logit of every head that takes part in the softmax and has no value.
+        sinks: one more logit in the softmax of each head, without a value.
         scale: factor of the scores; None = 1 / sqrt(d).
     """
     n_new = q.shape[2]
@@ -120,7 +120,7 @@ def causal_attention(
     if n_new != 1:
         shared = n_groups != q.shape[1]
         return attend(q, k, v, mask, is_causal=causal, enable_gqa=shared, scale=scale)
-    # The heads of a group ask as so many queries of one head, which reads its keys once.
+    # The query heads of a group become the queries of one head, so its keys are read once.
     mask = mask if mask is None else mask.view(n_groups, -1, mask.shape[-1])
     y = attend(q[:, :, 0].unflatten(1, (n_groups, -1)), k, v, mask, scale=scale)
     return y.flatten(1, 2)[:, :, None]
@@ -135,8 +135,8 @@ def attend(
 ) -> Float[Tensor, "... L dv"]:
     """softmax(scale * q k^T + mask) v, by torch's kernels.
 
-    The fused kernel for a CPU knows neither forward-mode nor second derivatives: there the plain
-    operations compute.
+    The fused kernel for a CPU has neither forward-mode nor second derivatives. Plain operations
+    compute those.
     """
     if fast.plain_only():
         with sdpa_kernel(SDPBackend.MATH):
@@ -149,9 +149,10 @@ def attend(
 def visible(
     n_new: int, n_seen: int, window: int | None, device: torch.device | None = None
 ) -> Bool[Tensor, "L S"]:
-    """Which of n_seen positions each of the last n_new sees: at most `window`, up to its own.
+    """The mask of the last n_new of n_seen positions: True where a position sees another one.
 
-    2 new of 3 positions with a window of 2 see positions (0, 1) and (1, 2).
+    A position sees at most `window` positions, up to its own. With a window of 2, the last 2 of 3
+    positions see positions (0, 1) and (1, 2).
     """
     own = n_seen - n_new
     seen = torch.ones(n_new, n_seen, dtype=torch.bool, device=device).tril(own)
@@ -164,7 +165,7 @@ def _with_sinks(
     seen: Bool[Tensor, "L S"],
     sinks: Float[Tensor, "H"],
 ) -> tuple[Float[Tensor, "B G S1 d"], Float[Tensor, "B G S1 dv"], Float[Tensor, "H L S1"]]:
-    """One more position with key 0 and value 0: its score is what the mask adds, the sink."""
+    """Add a position with key 0 and value 0; the mask adds the sink to its score of 0."""
     unseen = torch.zeros_like(seen, dtype=sinks.dtype).masked_fill(~seen, -math.inf)
     sink = sinks[:, None, None].expand(-1, len(seen), 1)
     mask = torch.cat((unseen.expand(len(sinks), -1, -1), sink), dim=-1)

@@ -7,16 +7,16 @@ from minimoe.config import AttentionConfig, ModelConfig
 
 
 class KVCache:
-    """What the layers keep of the positions already read.
+    """Keys and values, or latents, of the positions already read.
 
-    Grouped-query attention keeps its keys and values, 2 * n_kv_heads * d_head elements a token and
-    layer; latent attention its normed latent and its rotated key, kv_rank + d_rope elements.
-    `Transformer.forward` writes to the cache it is given.
+    A layer of grouped-query attention caches keys and values: 2 * n_kv_heads * d_head elements a
+    token. A layer of latent attention caches the normed latent and the rotated key: kv_rank +
+    d_rope elements a token. `Transformer.forward` writes to its `cache` argument.
 
     Args:
-        config: the model's.
+        config: of the model.
         n_sequences: sequences read side by side (B).
-        length: positions there is room for.
+        length: positions that the cache has room for.
         like: a tensor of the wanted dtype and device, for example one of the model's weights.
     """
 
@@ -32,11 +32,11 @@ class KVCache:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of memory held, for all of its room."""
+        """Bytes of memory, allocated for all positions at once."""
         return self.kv.numel() * self.kv.element_size()
 
     def append(self, layer: int, new: Float[Tensor, "B R L w"]) -> Float[Tensor, "B R S w"]:
-        """Write one layer's new vectors; return all of that layer's so far."""
+        """Write a layer's new vectors, and return all vectors of that layer up to them."""
         end = self.n_read + new.shape[2]
         self.kv[layer, :, :, self.n_read : end] = new
         return self.kv[layer, :, :, :end]

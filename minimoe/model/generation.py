@@ -1,4 +1,4 @@
-"""Text generation: sampling one token after another with a KV cache."""
+"""Text generation with a KV cache, one token after another."""
 
 from collections.abc import Iterator
 
@@ -22,13 +22,13 @@ def generate(
     top_p: float | None = None,
     seed: int = 0,
 ) -> Iterator[int]:
-    """Write `n_tokens` tokens after the prompt, one by one, each in the time of one position.
+    """Generate `n_tokens` tokens after the prompt; each step computes one position.
 
     Args:
         prompt: at least one token.
-        n_tokens: how many to write.
-        temperature: divides the logits; 0 takes the most likely token, 1 samples as trained.
-        top_k: sample from the k most likely tokens only.
+        n_tokens: number of tokens to generate.
+        temperature: divides the logits; 1 leaves them unchanged, 0 takes the most likely token.
+        top_k: sample from the k most likely tokens only; None = from all.
         top_p: sample from the smallest set of tokens whose probabilities sum to at least p.
         seed: the same seed gives the same text.
 
@@ -36,7 +36,7 @@ def generate(
         Token numbers. With temperature 0 (or top_k 1) the first is the prompt's argmax.
 
     Raises:
-        InputError: a number out of range, an empty prompt, or no room for the text.
+        InputError: a number is out of range, the prompt is empty, or the text is too long.
     """
     _check_sampling(model.config, len(prompt), n_tokens, temperature, top_k, top_p)
     generator = torch.Generator(device=prompt.device).manual_seed(seed)
@@ -58,8 +58,8 @@ def next_token_probabilities(
 ) -> Float[Tensor, "V"]:
     """Probabilities after temperature, then top-k, then top-p.
 
-    Logits (ln 4, ln 2, ln 1, ln 1) are (1/2, 1/4, 1/8, 1/8); top_k=2 makes them (2/3, 1/3, 0, 0);
-    top_p=0.7 does the same; temperature 0 makes them (1, 0, 0, 0).
+    Logits (ln 4, ln 2, ln 1, ln 1) give (1/2, 1/4, 1/8, 1/8). With top_k=2 or top_p=0.7 they give
+    (2/3, 1/3, 0, 0), and with temperature 0 they give (1, 0, 0, 0).
     """
     if temperature == 0:
         return nn.functional.one_hot(logits.argmax(), len(logits)).to(logits.dtype)

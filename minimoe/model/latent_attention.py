@@ -15,12 +15,12 @@ from minimoe.model.rotary import Rotation, rope_score_factor, rotate
 class LatentAttention(nn.Module):
     """Multi-head latent attention, MLA (arXiv 2405.04434, section 2.1).
 
-    Keys and values are kv_up @ c, with c = the normed latent of a token; a head's key and query
-    end in a rotary part, and the rotary key is shared by all heads. Scores are divided by
+    A token's normed latent is c; its keys and values are kv_up @ c. Each head's query and key end
+    in a rotary part, and all heads share the rotary key. Scores are divided by
     sqrt(d_nope + d_rope) and multiplied by `rope_score_factor`.
 
-    (kv_up c) . q = c . (kv_up^T q): the absorbed way moves the matrix from all keys to the new
-    queries, and attends over the latents as if they were one head's keys and values.
+    The absorbed way uses (kv_up c) . q = c . (kv_up^T q). It multiplies the new queries by the
+    matrix, instead of all keys. The latents then act as the keys and values of a single head.
     """
 
     def __init__(self, config: LatentAttentionConfig) -> None:
@@ -85,7 +85,7 @@ class LatentAttention(nn.Module):
         return nope, rotate(rope, by, self.config.rope.interleaved)
 
     def latents(self, x: Float[Tensor, "B L D"], by: Rotation) -> Float[Tensor, "B 1 L kept"]:
-        """What is kept of a token: its normed latent, then the rotary key that all heads share."""
+        """The cached vector of a token: its normed latent, then the rotary key of all heads."""
         down = nn.functional.linear(x, self.kv_down, self.kv_down_bias)[:, None]
         latent, key = down.split((self.config.kv_rank, self.config.d_rope), dim=-1)
         key = rotate(key, by, self.config.rope.interleaved)
@@ -97,7 +97,7 @@ class LatentAttention(nn.Module):
         q_rope: Float[Tensor, "B H L rope"],
         kept: Float[Tensor, "B 1 S kept"],
     ) -> Float[Tensor, "B H L value"]:
-        """Attend over the keys and values that the latents stand for."""
+        """Compute keys and values from the latents, and attend over them."""
         config = self.config
         latent, k_rope = kept.split((config.kv_rank, config.d_rope), dim=-1)
         kv = nn.functional.linear(latent[:, 0], self.kv_up).unflatten(-1, (config.n_heads, -1))
@@ -111,7 +111,7 @@ class LatentAttention(nn.Module):
         q_rope: Float[Tensor, "B H L rope"],
         kept: Float[Tensor, "B 1 S kept"],
     ) -> Float[Tensor, "B H L value"]:
-        """Attend over the latents themselves: the same numbers, without keys and values."""
+        """Attend over the latents; the result equals `naive`."""
         config = self.config
         kv_up = self.kv_up.unflatten(0, (config.n_heads, -1))
         key_up, value_up = kv_up.split((config.d_nope, config.d_value), dim=1)
@@ -119,7 +119,7 @@ class LatentAttention(nn.Module):
         n_new, mask = q.shape[2], None
         if n_new > 1:
             mask = visible(n_new, kept.shape[2], None, q.device).repeat(config.n_heads, 1)
-        # All heads read the same latents: as one head with H * L queries nothing is copied.
+        # All heads read the same latents. One head with H * L queries copies nothing.
         y = attend(
             q.flatten(1, 2)[:, None],
             kept,

@@ -1,6 +1,6 @@
 """The slow reference: one token at a time, as the papers write it.
 
-Every other way to compute the layer is tested against these loops.
+The tests compare every other implementation with these loops.
 """
 
 import math
@@ -26,7 +26,7 @@ def reference_affine(
 
 
 def reference_swiglu(layer: SwiGLU, x: Float[Tensor, "D"]) -> Float[Tensor, "D"]:
-    """down @ (silu(gate @ x) * (up @ x)) with silu(z) = z / (1 + exp(-z)), biases after both."""
+    """down @ (silu(gate @ x) * (up @ x)), biases after both; silu(z) = z / (1 + exp(-z))."""
     gate, up = reference_affine(x, layer.gate_up, layer.gate_up_bias).chunk(2)
     inner = gate / (1 + torch.exp(-gate)) * up
     return reference_affine(inner, layer.down, layer.down_bias)
@@ -64,7 +64,7 @@ def reference_scores(logits: Float[Tensor, "E"], config: MoEConfig) -> Float[Ten
 
 
 def reference_choice(chosen_by: list[float], config: MoEConfig) -> list[int]:
-    """The K experts with the highest values among the best groups; ties to the lower number."""
+    """The K experts with the highest values in the best groups; of equals, the lower number."""
     size = config.n_routed_experts // config.n_expert_groups
     groups = [range(g * size, (g + 1) * size) for g in range(config.n_expert_groups)]
 
@@ -79,10 +79,10 @@ def reference_choice(chosen_by: list[float], config: MoEConfig) -> list[int]:
 def reference_moe(
     layer: MoE, x: Float[Tensor, "T D"]
 ) -> tuple[Float[Tensor, "T D"], list[list[int]]]:
-    """The MoE layer, token after token.
+    """The MoE layer, one token at a time.
 
     Returns:
-        y, and for each token the experts whose output it received (its kept choices, best first).
+        y, and for each token its kept experts, best first.
     """
     config, experts = layer.config, layer.experts
     room = [math.inf] * config.n_routed_experts
@@ -143,7 +143,7 @@ def reference_frequency(i: int, width: int, rope: RopeConfig) -> float:
 
 
 def reference_attention_factor(rope: RopeConfig) -> float:
-    """What YaRN multiplies cosine and sine by (arXiv 2309.00071; mscale as in DeepSeek)."""
+    """YaRN's factor of cosine and sine (arXiv 2309.00071; mscale as in DeepSeek)."""
     if rope.scaling != "yarn":
         return 1.0
     if rope.attention_factor is not None:
@@ -181,7 +181,7 @@ def reference_norm(
 def reference_layer_norm(
     x: Float[Tensor, "D"], gain: Float[Tensor, "D"], bias: Float[Tensor, "D"], eps: float
 ) -> Float[Tensor, "D"]:
-    """LayerNorm: RMSNorm of what differs from the mean, plus a bias."""
+    """LayerNorm: RMSNorm of x minus its mean, plus a bias."""
     return reference_norm(x - x.mean(), gain, eps) + bias
 
 
@@ -207,7 +207,7 @@ def reference_head(
 def reference_attention(
     layer: Attention, x: Float[Tensor, "L D"], norm_eps: float = 1e-6
 ) -> Float[Tensor, "L D"]:
-    """Causal attention, query after query and head after head."""
+    """Causal attention, one query and one head at a time."""
     config = layer.config
     keys, values = (
         [
@@ -250,7 +250,7 @@ def reference_latent_query(
 def reference_latent_key_value(
     layer: LatentAttention, token: Float[Tensor, "D"], h: int, position: int
 ) -> tuple[Float[Tensor, "d"], Float[Tensor, "dv"]]:
-    """Head h's key and value, from the token's latent; the rotary key is the same in every head."""
+    """Head h's key and value, computed from the token's latent; all heads share the rotary key."""
     config = layer.config
     width = config.d_nope + config.d_value
     down = _plus(layer.kv_down @ token, layer.kv_down_bias)
@@ -263,7 +263,7 @@ def reference_latent_key_value(
 def reference_latent_attention(
     layer: LatentAttention, x: Float[Tensor, "L D"]
 ) -> Float[Tensor, "L D"]:
-    """Multi-head latent attention (arXiv 2405.04434, section 2.1), query after query, head by head.
+    """Multi-head latent attention (arXiv 2405.04434, section 2.1), one query and head at a time.
 
     Every key and value is computed from its latent.
     """
@@ -295,7 +295,7 @@ def _weighted_sum(weights: list[Tensor], vectors: list[Tensor]) -> Tensor:
 
 
 def reference_ff(ff: MoE | SwiGLU | GeluMLP, x: Float[Tensor, "L D"]) -> Float[Tensor, "L D"]:
-    """The feed-forward layer of a block, whichever it is."""
+    """The feed-forward layer of a block, dense or MoE."""
     if isinstance(ff, MoE):
         return reference_moe(ff, x)[0]
     if isinstance(ff, GeluMLP):

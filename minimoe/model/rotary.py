@@ -1,4 +1,4 @@
-"""Rotary positions, and how they are stretched past the trained length."""
+"""Rotary positions, and their scaling past the trained length."""
 
 import math
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ def rotation(
 
     Args:
         positions: of the tokens, from 0.
-        rope: the base, and how the frequencies are scaled.
+        rope: the base and the scaling of the frequencies.
         width: of the vectors that are turned; even.
         dtype: of the result; the angles are computed in float64.
 
     Returns:
-        Without scaling position 0 has cosine 1 and sine 0, and pair 0 turns by one radian a
-        position. With linear scaling by 2, position 2p has the angles that p has without.
+        Without scaling, position 0 has cosine 1 and sine 0, and pair 0 turns by one radian a
+        position. With linear scaling by 2, position 2p has the angles of p without scaling.
     """
     angles = positions.double()[:, None] * _frequencies(rope, width, positions.device)
     factor = _attention_factor(rope)
@@ -46,7 +46,7 @@ def rotation_of(
     positions: Int[Tensor, "L"],
     dtype: torch.dtype,
 ) -> Rotation | None:
-    """The rotation that every layer with this attention needs; None without rotary positions."""
+    """The rotation for every layer with this attention; None without rotary positions."""
     if config.rope is None:
         return None
     width = config.d_head if isinstance(config, AttentionConfig) else config.d_rope
@@ -69,7 +69,7 @@ def rotate(
 
 
 def rope_score_factor(rope: RopeConfig) -> float:
-    """What latent attention's scores are multiplied by, m(mscale_all_dim)^2 with YaRN, else 1.
+    """The factor of latent attention's scores: m(mscale_all_dim)^2 with YaRN, otherwise 1.
 
     m(s) = 1 + 0.1 s ln(factor). DeepSeek-V3 (factor 40, mscale_all_dim 1) has 1.3689^2 = 1.8739.
     """
@@ -79,7 +79,7 @@ def rope_score_factor(rope: RopeConfig) -> float:
 
 
 def _mscale(factor: float, mscale: float) -> float:
-    """m(s) = 1 + 0.1 s ln(factor): with s = 1 the root of YaRN's 1/t (arXiv 2309.00071)."""
+    """m(s) = 1 + 0.1 s ln(factor); m(1) is the square root of YaRN's 1/t (arXiv 2309.00071)."""
     return 1.0 + 0.1 * mscale * math.log(factor)
 
 
@@ -94,10 +94,11 @@ def _attention_factor(rope: RopeConfig) -> float:
 
 
 def _frequencies(rope: RopeConfig, width: int, device: torch.device) -> Float[Tensor, "half"]:
-    """Radians a position for every pair: a share stays as trained, the rest is divided by factor.
+    """Radians a position for every pair: a blend of the trained frequency and that over factor.
 
-    The share is 1 for pairs that turned often over the trained length, so that near positions stay
-    apart, and 0 for those that turned less than about once, which would see new angles.
+    The trained frequency has share 1 in pairs that turned often over the trained length; they tell
+    near positions apart. It has share 0 in pairs that turned less than about once; they would meet
+    new angles.
     """
     pairs = torch.arange(0, width, 2, device=device, dtype=torch.float64)
     trained = rope.base ** (-pairs / width)
@@ -119,8 +120,8 @@ def _yarn_range(rope: RopeConfig, width: int) -> tuple[float, float]:
     """The pairs between which YaRN's share falls from 1 to 0.
 
     They turn beta_fast and beta_slow times over the trained length. Between them the share falls
-    linearly with the number of the pair, as in the models; in the paper's equation (2309.00071,
-    "NTK-by-parts") it falls linearly with the number of turns.
+    linearly with the number of the pair, as in the published models. In the paper's equation
+    (2309.00071, "NTK-by-parts") it falls linearly with the number of turns.
     """
     assert rope.original_length is not None
     first, last = (

@@ -19,7 +19,7 @@ from minimoe.randomness import derived_seed
 
 
 def make_norm(config: ModelConfig) -> RMSNorm | nn.LayerNorm:
-    """The norm that stands before every layer and before the head."""
+    """The norm before every layer and before the head."""
     if config.norm == "layer":
         return nn.LayerNorm(config.d_model, config.norm_eps)
     return RMSNorm(config.d_model, config.norm_eps)
@@ -68,19 +68,19 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A decoder-only transformer that returns its logits and what every router decided.
+    """A decoder-only transformer that returns its logits and every router's decisions.
 
     Args:
         config: sizes and rules.
         seed: of the initial weights.
-        rule: how every router chooses; None = `minimoe.model.routing.route`.
+        rule: the rule of every router; None = `minimoe.model.routing.route`.
     """
 
     def __init__(self, config: ModelConfig, seed: int = 0, rule: RoutingRule | None = None) -> None:
         super().__init__()
         self.config = config
         tied, table = config.tie_embeddings, (config.vocab_size, config.d_model)
-        # What makes logits starts small, so that no token is preferred yet.
+        # The matrix that computes logits starts small, so that no token is preferred.
         self.embedding = matrix(*table, spread=0.02 if tied else 0.4)
         self.positions = None
         if config.learned_positions:
@@ -109,18 +109,18 @@ class Transformer(nn.Module):
         Args:
             tokens: in [0, vocab_size), of any integer dtype.
             cache: keys and values of the positions already read; the new ones are added to it.
-            noise_seed: of the noise in the routers. Each layer derives its own seed from it, so a
-                layer that is computed again (activation checkpointing) has the same noise. None, as
-                in evaluation, adds none.
+            noise_seed: of the noise in the routers; None = without noise, as in evaluation. Each
+                layer derives its own seed from it. So a layer that is computed again (activation
+                checkpointing) has the same noise.
 
         Returns:
-            logits: before softmax, for the next token. An untrained model's are near 0: a loss of
-                about ln(vocab_size), 5.545 for bytes.
+            logits: before softmax, for the next token. In an untrained model they are near 0, so
+                the loss is about ln(vocab_size): 5.545 for bytes.
             routings: one for each MoE layer, tokens flattened to T = B * L; empty if dense.
 
         Raises:
-            InputError: more positions than the cache or max_length has room for, or a token that is
-                not in the vocabulary.
+            InputError: there are more positions than the cache or max_length has room for, or a
+                token is not in the vocabulary.
         """
         n_read = 0 if cache is None else cache.n_read
         self._check(tokens, n_read, cache)
@@ -150,7 +150,7 @@ class Transformer(nn.Module):
             room = min(room, cache.room)
         if length > room:
             raise InputError(
-                f"{length} positions exceed the {room} there is room for; "
+                f"there is room for {room} positions, got {length}; "
                 "give a shorter text or a larger max_length"
             )
         if not tokens.numel() or torch.compiler.is_compiling() or fixed_shapes(tokens):

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder for each, complete or not there at all."""
+"""Checkpoints: one folder each, complete or absent."""
 
 import hashlib
 import json
@@ -40,9 +40,9 @@ def text_digest(corpus: Corpus) -> str:
 def save_checkpoint(run: Run, folder: Path, text: str) -> Path:
     """Write folder/step-NNNNNNN with model.safetensors, optimizer.safetensors and state.json.
 
-    The files go to a hidden folder that is renamed when all of them are on the disk, so a kill at
-    any moment leaves a complete checkpoint. Then every other checkpoint in `folder` is removed,
-    also one of another run.
+    The files are written to a hidden folder. It is renamed when all of them are on the disk, so a
+    kill at any moment leaves a complete checkpoint. Then all other checkpoints in `folder` are
+    removed, also those of other runs.
 
     Args:
         text: digest of the training text.
@@ -56,7 +56,7 @@ def save_checkpoint(run: Run, folder: Path, text: str) -> Path:
         write_file(partial / "model.safetensors", save(_contiguous(run.model.state_dict())))
         write_file(partial / "optimizer.safetensors", save(_contiguous(_optimizer_tensors(run))))
         write_file(partial / "state.json", json.dumps(_state(run, text), indent=1))
-        if final.exists():  # as many steps of another run; a rename does not replace a folder
+        if final.exists():  # of another run at the same step; a rename does not replace a folder
             shutil.rmtree(replaced, ignore_errors=True)
             os.replace(final, replaced)
         os.replace(partial, final)
@@ -84,7 +84,7 @@ def load_model(folder: Path) -> Transformer:
     """The model of the latest checkpoint in `folder`.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: there is no checkpoint, or it is damaged.
     """
     path, state = _read_state(folder)
     model = Transformer(model_config_from(state["model_config"]))
@@ -94,7 +94,7 @@ def load_model(folder: Path) -> Transformer:
 
 
 def train_config_in(folder: Path) -> TrainConfig:
-    """How the run of the latest checkpoint in `folder` is trained.
+    """The training configuration of the latest checkpoint in `folder`.
 
     Raises:
         InputError: there is no checkpoint, or it is damaged.
@@ -103,10 +103,10 @@ def train_config_in(folder: Path) -> TrainConfig:
 
 
 def resume(folder: Path, model_config: ModelConfig, config: TrainConfig, text: str) -> Run:
-    """The run as it stood at the latest checkpoint in `folder`.
+    """The run in the state of the latest checkpoint in `folder`.
 
     Raises:
-        InputError: there is no checkpoint, it is damaged, or it is of another run.
+        InputError: there is no checkpoint, it is damaged, or it belongs to another run.
     """
     path, state = _read_state(folder)
     found = asdict(model_config_from(state["model_config"]))  # JSON has lists for its tuples
@@ -124,14 +124,16 @@ def resume(folder: Path, model_config: ModelConfig, config: TrainConfig, text: s
 
 
 def _load_optimizer(run: Run, named: dict[str, Parameter], path: Path) -> None:
-    """AdamW's state of every parameter that was trained; a frozen one may have none."""
+    """Load AdamW's state of every trained parameter; a frozen parameter may have none."""
     tensors = _read_tensors(path / "optimizer.safetensors")
     parts = ("exp_avg", "exp_avg_sq", "step")
     stored = {name.rpartition(".")[0] for name in tensors}
     learning = {name for name, parameter in named.items() if parameter.requires_grad}
     complete = {f"{name}.{part}" for name in stored for part in parts} == set(tensors)
     if not complete or not stored <= set(named) or (tensors and not learning <= stored):
-        raise InputError(f"{path} is damaged: its optimizer state is of another model; delete it")
+        raise InputError(
+            f"{path} is damaged: its optimizer state belongs to another model; delete that folder"
+        )
     for name in stored:
         run.optimizer.state[named[name]] = {part: tensors[f"{name}.{part}"] for part in parts}
 
@@ -166,7 +168,7 @@ def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _sync(folder: Path) -> None:
-    """Make a rename in `folder` last through a power cut, where the system can."""
+    """Write a rename in `folder` to the disk, where the system can."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_DIRECTORY)
         os.fsync(descriptor)
@@ -204,7 +206,7 @@ def _load_weights(model: Transformer, path: Path) -> None:
         model.load_state_dict(_read_tensors(path / "model.safetensors"))
     except RuntimeError as error:
         problems = " ".join(str(error).split())
-        raise InputError(f"{path} is of another model: {problems}") from error
+        raise InputError(f"{path} belongs to another model: {problems}") from error
 
 
 def _same(what: str, wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
@@ -216,12 +218,12 @@ def _same(what: str, wanted: dict[str, Any], found: dict[str, Any], path: Path) 
     ]
     if differing:
         raise InputError(
-            f"{path} is of another {what}: {'; '.join(differing)}; choose another --out"
+            f"{path} belongs to another {what}: {'; '.join(differing)}; choose another --out"
         )
 
 
 def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields side by side: {"moe": {"top_k": 2}} becomes {"moe.top_k": 2}."""
+    """Flatten nested fields: {"moe": {"top_k": 2}} becomes {"moe.top_k": 2}."""
     flat: dict[str, Any] = {}
     for key, value in data.items():
         flat |= (
@@ -240,21 +242,22 @@ def train_in_folder(
     hooks: Iterable[Hook] = (),
     progress: Callable[[int, int], Iterable[int]] = range,
 ) -> Run:
-    """Train to the end with a checkpoint every `save_every` steps; go on from the latest, if any.
+    """Train to the end, from the latest checkpoint if there is one; save every `save_every` steps.
 
     Ctrl-C saves a checkpoint and returns.
 
     Args:
         save_every: steps between two checkpoints; the last step is always saved.
         hooks: called after every step, before the checkpoint is written.
-        progress: gets the first step and the number of steps, returns an iterable over the rest.
+        progress: called with the first step and the number of steps; returns an iterable over the
+            remaining steps.
 
     Returns:
         The run; its `step` is below `config.steps` if it was interrupted.
 
     Raises:
-        InputError: the checkpoint in `folder` is damaged or of another run, or another process
-            trains there.
+        InputError: the checkpoint in `folder` is damaged or belongs to another run, or another
+            process trains there.
         OSError: `folder` cannot be written to.
     """
     if save_every < 1:

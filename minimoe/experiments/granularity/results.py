@@ -196,7 +196,7 @@ def paired(one: Sequence[float], other: Sequence[float]) -> Paired:
     """
     if len(one) != len(other) or not 2 <= len(one) <= 10:
         raise InputError(
-            f"2 to 10 seeds on both sides are compared, got {len(one)} and {len(other)}"
+            f"both sides need the same 2 to 10 seeds, got {len(one)} and {len(other)} numbers"
         )
     differences = tuple(a - b for a, b in zip(one, other, strict=True))
     n, middle = len(differences), mean(differences)
