@@ -162,7 +162,9 @@ def test_nothing_is_fetched_from_anywhere() -> None:
 
 
 def test_text_that_looks_like_html_stays_text() -> None:
-    root = tree(view(samples=[sample(title="<b>'x\"")]).html)
+    model = "</script><b>"
+    root = tree(view(samples={model: [sample(title="<b>'x\"")]}).html)
+    assert data_of(root)["models"] == [model] == [h.text() for h in root.all("h4")]
     assert len(root.all("script")) == 2  # the data and the code
     assert root.all("h3")[0].text() == root.all("div", "tabs")[0].text() == "<b>'x\""
     assert root.all("title")[0].text() == root.all("h2")[0].text() == 'A <view> & "more"'
