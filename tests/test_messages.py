@@ -285,7 +285,7 @@ REFUSALS: list[tuple[str, Act, str]] = [
     ("training steps=0", lambda _: training(steps=0),
      "steps must be an integer of at least 1, got 0"),
     ("training batch_size='16'", lambda _: training(batch_size='16'),
-     "batch_size must lie in [1, 2147483647], got '16'"),
+     "batch_size must be an integer of at least 1, got '16'"),
     ("training length=0", lambda _: training(length=0),
      "length must be an integer of at least 1, got 0"),
     ("training seed=-1", lambda _: training(seed=-1),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from minimoe.cli.shared import MODEL, MODEL_HELP, bytes_of, json_option, say
 from minimoe.config import InputError
 from minimoe.errors import printable
-from minimoe.files import usable_file
+from minimoe.files import usable_file, write_file
 
 if TYPE_CHECKING:
     from minimoe.show.explorer import Sample
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     view = routing_view(
         shown if several else shown[names[0]], n_experts=n_experts, title="Where the tokens went"
     )
-    view.save(options.out)
+    write_file(options.out, view.html)
     for note in notes:
         say(note)
     if options.json:

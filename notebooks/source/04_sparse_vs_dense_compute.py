@@ -342,12 +342,14 @@ assert growth[8192] < 16
 # **Predict.** At 4,096 tokens, which step wins back most time: 1, 2 or 3?
 
 # %%
+from minimoe import fast
 from minimoe.model.dispatch import dispatch, plan_dispatch
 
 x, moe, plain = stream[:4096], layers["MoE"], dense(K * F)
 gate_up, down, routing = moe.experts.gate_up.mT, moe.experts.down.mT, moe.router(x)
 rows = dispatch(x, plan_dispatch(routing)).view(E, 4096 * K // E, D)  # as if loads were even
-steps = {"whole layer": partial(moe, x), "no router": partial(moe.experts, x, routing)}
+no_router = partial(fast.mixture, x, moe.experts, routing)
+steps = {"whole layer": partial(moe, x), "no router": no_router}
 steps["nor moving"] = lambda: silu_gate(rows @ gate_up) @ down
 steps["nor small matrices"] = partial(plain, x)
 done = {name: flops_of(step) for name, step in steps.items()}
