@@ -23,7 +23,7 @@ import torch
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data.text import Corpus
-from minimoe.model.routing import Routing
+from minimoe.model.routing import Routing, route
 from minimoe.training.checkpoint import (
     latest_checkpoint,
     load_model,
@@ -359,6 +359,36 @@ def test_tensors_of_another_model_are_refused(tmp_path: Path, file: str) -> None
     shutil.copy(save_checkpoint(run, tmp_path / "other", TEXT) / file, path / file)
     message = refusal(lambda: resume(tmp_path / "one", MODEL, TRAINING, TEXT))
     assert message.startswith(str(path)) and "another model" in message
+
+
+def test_a_second_ctrl_c_in_the_middle_of_a_step_saves_nothing_half_done(
+    tmp_path: Path, uninterrupted: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = (MODEL, TRAINING, corpus(), tmp_path)
+    right = torch.optim.AdamW.step
+
+    def interrupted_step(optimizer: torch.optim.AdamW) -> None:
+        right(optimizer)
+        if max(int(state["step"]) for state in optimizer.state.values()) == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", interrupted_step)
+        train_in_folder(*arguments, save_every=3)
+    assert names(tmp_path) == ["step-0000003"]
+    assert same(train_in_folder(*arguments), uninterrupted)
+
+
+def test_a_resumed_run_keeps_its_routing_rule(tmp_path: Path) -> None:
+    asked = []
+
+    def rule(logits: Any, config: Any, expert_bias: Any, noise: Any) -> Routing:
+        asked.append(len(logits))
+        return route(logits, config, expert_bias, noise)
+
+    save_checkpoint(trained(11), tmp_path, TEXT)
+    train_in_folder(MODEL, TRAINING, corpus(), tmp_path, rule=rule)
+    assert asked == [15]
 
 
 def test_a_run_with_a_frozen_parameter_goes_on_and_keeps_it_frozen(tmp_path: Path) -> None:

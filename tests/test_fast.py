@@ -157,6 +157,17 @@ def test_one_token_alone_equals_the_plain_path(changes: dict[str, Any]) -> None:
             torch.testing.assert_close(alone, wanted, rtol=1e-12, atol=1e-12)
 
 
+def test_one_token_that_a_rule_drops_is_dropped() -> None:
+    layer, x = layer_and_tokens(n_shared_experts=0)
+    right = layer.router.rule
+    layer.router.rule = lambda *given: replace(right(*given), kept=torch.tensor([[True, False]]))
+    with torch.no_grad():
+        alone, _ = layer(x[:1])
+        with fast.plain():
+            wanted, _ = layer(x[:1])
+    torch.testing.assert_close(alone, wanted, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize(("smallest", "inside"), [(0, 2), (10**9, 1)])
 def test_one_token_reads_small_experts_with_one_thread(
     smallest: int, inside: int, monkeypatch: pytest.MonkeyPatch

@@ -264,3 +264,11 @@ def test_extreme_logits_stay_finite(read: Callable[[Routing], torch.Tensor]) -> 
     for score in ("softmax", "sigmoid"):
         assert read(route(logits, config(score_function=score))).isfinite().all()
     assert math.isfinite(float(route(logits, config()).logits.sum()))
+
+
+def test_experts_chosen_with_score_zero_have_finite_weights() -> None:
+    """A selection bias can choose experts whose softmax scores are too small to hold."""
+    logits = torch.tensor([[200.0, -2000.0, -2000.0]]).double()
+    bias = torch.tensor([-1.0, 1.0, 1.0]).double()
+    routing = route(logits, config(n_routed_experts=3, top_k=2, use_expert_bias=True), bias)
+    assert routing.expert_ids.tolist() == [[1, 2]] and routing.weights.tolist() == [[0.0, 0.0]]

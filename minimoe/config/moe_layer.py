@@ -118,6 +118,13 @@ class MoEConfig:
             )
 
     @property
+    def best_are_chosen(self) -> bool:
+        """Whether the K best softmax scores are always chosen, so that their sum is above 0."""
+        limited = self.n_limited_groups < self.n_expert_groups
+        moved = self.use_expert_bias or self.router_noise > 0 or limited
+        return self.score_function == "softmax" and not moved
+
+    @property
     def plain_experts(self) -> bool:
         """Whether the routed experts are SwiGLU without biases."""
         return self.activation == "swiglu" and not self.biased_experts

@@ -40,7 +40,7 @@ def mixture(x: Tensor, experts: Any, routing: Any) -> Tensor:
     """
     gate_up, down, weights = experts.gate_up, experts.down, routing.weights
     learns = torch.is_grad_enabled()
-    if len(x) == 1 and not learns:  # one token is never dropped
+    if len(x) == 1 and not learns and all(routing.kept.tolist()[0]):
         (weight,), (chosen,) = weights.tolist(), routing.expert_ids.tolist()
         return _one_token(x, gate_up, down, weight, chosen)
     n_experts = len(gate_up)

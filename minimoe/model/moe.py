@@ -51,17 +51,17 @@ class MoE(nn.Module):
         """
         routing = self.router(x, noise_seed)
         if self.config.plain_experts and fast.allowed(x):
-            y = fast.mixture(x, self.experts, routing)  # the next four lines at once, on all cores
+            y = fast.mixture(x, self.experts, routing)  # the four lines below, on all cores
         else:
             plan = plan_dispatch(routing)
             rows = dispatch(x, plan)
             outs = self.experts(rows, plan)
             y = combine(outs, plan, routing.weights)
         if self.shared is not None:
-            y = y + self.always(x)
+            y = y + self.shared_output(x)
         return y, routing
 
-    def always(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
+    def shared_output(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """What the shared experts add for every token, times sigmoid(gate . x) if gated."""
         assert self.shared is not None
         if self.shared_gate is None:

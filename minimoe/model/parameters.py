@@ -26,7 +26,10 @@ def zeros(*shape: int) -> nn.Parameter:
 
 
 def decays(parameter: nn.Parameter) -> bool:
-    """Whether weight decay applies: to what `matrix` made, not to biases, sinks and norm gains."""
+    """Whether weight decay applies: to what `matrix` made, not to biases, sinks and norm gains.
+
+    Ask a model as it was built: a deep copy of a parameter does not remember.
+    """
     return hasattr(parameter, "spread")
 
 

@@ -60,6 +60,7 @@ def reference_scores(logits: Float[Tensor, "E"], config: MoEConfig) -> Float[Ten
     if config.score_function == "softmax":
         powers = torch.exp(logits - logits.max())
         return powers / powers.sum()
+    assert config.score_function == "sigmoid"
     return 1 / (1 + torch.exp(-logits))
 
 

@@ -158,7 +158,7 @@ def choose(
     weights = scores.gather(-1, expert_ids)
     if config.normalize_weights:
         total = weights.sum(-1, keepdim=True)
-        if config.score_function == "sigmoid":  # all may be 0; the best of a softmax never is
+        if not config.best_are_chosen:  # then all K scores may be 0
             total = total.clamp_min(torch.finfo(weights.dtype).tiny)
         weights = weights / total
     if config.route_scale != 1:
@@ -169,4 +169,5 @@ def choose(
 
 def score(logits: Float[Tensor, "T E"], config: MoEConfig) -> Float[Tensor, "T E"]:
     """Softmax over all experts, or the sigmoid of each logit: (0, 0) gives (1/2, 1/2) in both."""
-    return logits.softmax(-1) if config.score_function == "softmax" else logits.sigmoid()
+    functions = {"softmax": lambda: logits.softmax(-1), "sigmoid": logits.sigmoid}
+    return functions[config.score_function]()

@@ -24,9 +24,9 @@ from minimoe.config import (
 )
 from minimoe.data.text import Corpus
 from minimoe.files import locked, write_file
-from minimoe.model.routing import Routing
+from minimoe.model.routing import Routing, RoutingRule
 from minimoe.model.transformer import Transformer
-from minimoe.training.loop import Hook, Run, StepRecord, start, train
+from minimoe.training.loop import Hook, Losses, Run, StepRecord, start, train
 
 T = TypeVar("T", bound=Tensor)
 
@@ -102,8 +102,18 @@ def train_config_in(folder: Path) -> TrainConfig:
     return train_config_from(_read_state(folder)[1]["train_config"])
 
 
-def resume(folder: Path, model_config: ModelConfig, config: TrainConfig, text: str) -> Run:
+def resume(
+    folder: Path,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    text: str,
+    *,
+    rule: RoutingRule | None = None,
+    losses: Losses | None = None,
+) -> Run:
     """The run in the state of the latest checkpoint in `folder`.
+
+    A checkpoint does not hold `rule` and `losses`, which are functions: give those of the run.
 
     Raises:
         InputError: there is no checkpoint, it is damaged, or it belongs to another run.
@@ -113,7 +123,7 @@ def resume(folder: Path, model_config: ModelConfig, config: TrainConfig, text: s
     _same("model", asdict(model_config), found, path)
     _same("training", asdict(config), asdict(train_config_from(state["train_config"])), path)
     _same("text", {"sha256": text}, {"sha256": state["text"]}, path)
-    run = start(model_config, config)
+    run = start(model_config, config, rule=rule, losses=losses)
     _load_weights(run.model, path)
     named = dict(run.model.named_parameters())
     for name in state.get("frozen", []):
@@ -240,6 +250,8 @@ def train_in_folder(
     *,
     save_every: int = 100,
     hooks: Iterable[Hook] = (),
+    rule: RoutingRule | None = None,
+    losses: Losses | None = None,
     progress: Callable[[int, int], Iterable[int]] = range,
 ) -> Run:
     """Train to the end, from the latest checkpoint if there is one; save every `save_every` steps.
@@ -249,6 +261,7 @@ def train_in_folder(
     Args:
         save_every: steps between two checkpoints; the last step is always saved.
         hooks: called after every step, before the checkpoint is written.
+        rule, losses: as in `start`; a resumed run needs the same.
         progress: called with the first step and the number of steps; returns an iterable over the
             remaining steps.
 
@@ -270,11 +283,12 @@ def train_in_folder(
 
     with locked(folder):
         if latest_checkpoint(folder) is None:
-            run = start(model_config, config, config.seed)
+            run = start(model_config, config, config.seed, rule=rule, losses=losses)
         else:
-            run = resume(folder, model_config, config, text)
+            run = resume(folder, model_config, config, text, rule=rule, losses=losses)
         try:
             train(run, corpus, hooks=(*hooks, save_sometimes), progress=progress)
         except KeyboardInterrupt:
-            save_checkpoint(run, folder, text)
+            if run.between_steps:  # not after a second Ctrl-C in the middle of a step
+                save_checkpoint(run, folder, text)
     return run

@@ -61,13 +61,20 @@ class StepRecord:
 
 @dataclass
 class Run:
-    """A model in training: everything that a checkpoint must hold to go on bit for bit."""
+    """A model in training: everything that a checkpoint must hold to go on bit for bit.
+
+    Attributes:
+        model, optimizer, config, losses: what is trained, and how.
+        history: one record for each step that is done.
+        between_steps: False while a step changes the model, before it is recorded.
+    """
 
     model: Transformer
     optimizer: torch.optim.AdamW
     config: TrainConfig
     losses: Losses = Losses()
     history: list[StepRecord] = field(default_factory=list)
+    between_steps: bool = True
 
     @property
     def step(self) -> int:
@@ -183,6 +190,7 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
             f"the gradient of step {step} is not finite; lower learning_rate="
             f"{config.learning_rate} or clip_norm={config.clip_norm}"
         )
+    run.between_steps = False
     for layer, routing in zip(model.moe_layers(), routings, strict=True):
         update_expert_bias_(layer.router, routing.of(mask), config.expert_bias_rate)
     for group in run.optimizer.param_groups:
@@ -201,6 +209,7 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
         seconds=(before.seconds if before else 0.0) + time.perf_counter() - began,
     )
     run.history.append(record)
+    run.between_steps = True
     return record, routings
 
 
@@ -243,7 +252,8 @@ def train(
         `runs`, trained in place.
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C, when every run has finished its step.
+        KeyboardInterrupt: after Ctrl-C, when every run has finished its step; at once after a
+            second one.
     """
     each, hooks = [runs] if isinstance(runs, Run) else runs, tuple(hooks)
     last = each[0].config.steps if steps is None else steps

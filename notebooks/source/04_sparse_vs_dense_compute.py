@@ -26,12 +26,10 @@ import torch
 from matplotlib import pyplot as plt
 from torch.utils.flop_counter import FlopCounterMode
 
-from minimoe import MoEConfig
+from minimoe import MoE, MoEConfig
 from minimoe.formulas import energy, memory, roofline
 from minimoe.measure import flops, parameters, timing
-from minimoe.measure.energy import measured_joules
 from minimoe.model.feed_forward import SwiGLU, silu_gate
-from minimoe.model.moe import MoE
 from minimoe.model.parameters import initialize_
 from minimoe.show.figures import plot_curves, plot_parts_of_peak, plot_predicted, style
 from minimoe.show.tables import text_table
@@ -429,6 +427,8 @@ assert share[0] < 6 and max(share) == share[3] > 66 and batches[3] == 64 and sha
 assert sparse[0] == small[0] and sparse[3] > 12 * small[3]
 
 # %% tags=["timing", "nbval-ignore-output"]
+from minimoe.measure.energy import measured_joules
+
 per = energy.horowitz(itemsize=2)
 print(f"assumed: {1e12 * per.joules_per_flop} pJ a FLOP, {1e12 * per.joules_per_byte:.1f} a byte")
 counted = measured_joules(lambda: [moe(x) for _ in range(9)])
