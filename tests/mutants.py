@@ -328,14 +328,14 @@ MUTANTS = (
     # Data ----------------------------------------------------------------------------------------
     Mutant(
         "validation documents in training",
-        "minimoe/data/text.py",
+        "minimoe/data/corpus.py",
         "enumerate(documents, start=1) if i % every",
         "enumerate(documents, start=1) if i",
         "tests/test_text.py",
     ),
     Mutant(
         "near-identical lines leak",
-        "minimoe/data/text.py",
+        "minimoe/data/corpus.py",
         "any(letters(line) not in trained",
         "any(line not in trained",
         "tests/test_text.py",
@@ -605,7 +605,7 @@ MUTANTS = (
     Mutant(
         "frozen parameters thaw",
         "minimoe/training/checkpoint.py",
-        'for name in state.get("frozen", []):',
+        "    for name in frozen:",
         "for name in []:",
         "tests/test_checkpoint.py",
     ),

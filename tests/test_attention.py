@@ -10,7 +10,7 @@ from attention_cases import chunks, inputs, randomize_, rope_fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimoe import AttentionConfig, LatentAttentionConfig, ModelConfig, RopeConfig
+from minimoe import AttentionConfig, LatentAttentionConfig, ModelConfig, RopeConfig, fast
 from minimoe.model.attention import Attention, causal_attention, visible
 from minimoe.model.cache import KVCache
 from minimoe.model.reference import reference_attention, reference_rotate
@@ -175,14 +175,14 @@ class Recorder:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[int, bool, bool]] = []
-        engine = torch.nn.functional.scaled_dot_product_attention
+        engine = fast.attention
 
         def record(q: Any, k: Any, v: Any, attn_mask: Any = None, **options: Any) -> Any:
             causal = options.get("is_causal", False)
             self.calls.append((k.shape[2], attn_mask is not None, causal))
             return engine(q, k, v, attn_mask, **options)
 
-        monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", record)
+        monkeypatch.setattr(fast, "attention", record)
 
 
 def test_a_mask_is_built_only_where_one_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

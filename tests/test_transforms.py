@@ -164,6 +164,24 @@ def test_activation_checkpointing_recomputes_the_same_noise() -> None:
     assert torch.equal(gradient(True), gradient(False))
 
 
+def test_a_model_whose_blocks_are_wrapped_is_the_model() -> None:
+    class Wrapped(torch.nn.Module):
+        def __init__(self, block: torch.nn.Module) -> None:
+            super().__init__()
+            self.block = block
+
+        def forward(self, *given: Any) -> Any:
+            return checkpoint(self.block, *given, use_reentrant=False)
+
+    model, tokens = Transformer(preset("moe")), torch.randint(0, 256, (1, 70))
+    wanted, routings = model(tokens)
+    for i, block in enumerate(model.blocks):
+        model.blocks[i] = Wrapped(block)
+    got, again = model(tokens)
+    assert torch.equal(got, wanted)
+    assert len(again) == len(model.moe_layers()) == len(routings) == 3
+
+
 def test_a_generator_counts_as_its_seed_and_keeps_its_state() -> None:
     layer, x = MoE(MoEConfig(**SIZES, router_noise=1.0)), torch.randn(200, 16)
     generator = torch.Generator().manual_seed(7)

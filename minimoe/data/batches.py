@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from minimoe.data.text import Corpus
+from minimoe.data.corpus import Corpus
 from minimoe.errors import InputError
 from minimoe.randomness import generator_of
 

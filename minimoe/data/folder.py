@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from minimoe.data.text import (
+from minimoe.data.corpus import (
     MAX_DOMAINS,
     TOTAL,
     Document,

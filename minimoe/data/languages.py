@@ -10,7 +10,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from minimoe.config.checks import check_integer
-from minimoe.data.text import MAX_DOMAINS, VOCAB_SIZE, Corpus, Text
+from minimoe.data.corpus import MAX_DOMAINS, VOCAB_SIZE, Corpus, Text
 from minimoe.errors import InputError
 
 

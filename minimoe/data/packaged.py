@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from minimoe.data.text import Document, Text, letters, paragraphs_of, split_every, text_of_splits
+from minimoe.data.corpus import Document, Text, letters, paragraphs_of, split_every, text_of_splits
 from minimoe.errors import InputError
 
 

@@ -47,6 +47,8 @@ def mixture(x: Tensor, experts: Any, routing: Any) -> Tensor:
     expert = routing.expert_ids.masked_fill(~routing.kept, n_experts).flatten()
     *counts, n_dropped = torch.bincount(expert, minlength=n_experts + 1).tolist()
     slots = sorted_slots(expert, n_experts)[: len(expert) - n_dropped]
+    if n_dropped:
+        weights = weights.masked_fill(~routing.kept, 0)  # a dropped token may be NaN
     y: Tensor = _Mixture.apply(x, gate_up, down, weights, slots, counts, learns)
     return y
 
@@ -84,7 +86,7 @@ class _Mixture(torch.autograd.Function):
             plain = functools.partial(_plain, slots=slots, token=token, counts=ctx.counts)
             return *plain_gradients(plain, (x, gate_up, down, weights), dy), None, None, None
         d_gate_up, d_down = torch.empty_like(gate_up), torch.empty_like(down)
-        d_rows, d_weights = torch.empty_like(out), torch.zeros_like(weights)
+        d_rows, d_weights = torch.empty_like(out), weights.new_zeros(weights.shape)
         d_rows[len(token)] = 0
         d_row_weights = x.new_empty(len(token))
         row_weights = weights.flatten()[slots].unsqueeze(-1)

@@ -18,7 +18,7 @@ def plain_gradients(
     Returns:
         One gradient for each input; None for an input that requires none.
     """
-    # Views cut the graph between the inputs: one input may be computed from another one.
+    # Views: an input may be computed from another one, and that path is not part of this gradient.
     views = [tensor.view_as(tensor) for tensor in inputs]
     wanted = [view for view in views if view.requires_grad]
     found = iter(torch.autograd.grad(plain(*views), wanted, dy, create_graph=True))

@@ -118,7 +118,7 @@ def causal_attention(
         mask = visible(n_new, n_seen, window, q.device)
     n_groups = k.shape[1]
     if n_new != 1:
-        shared = n_groups != q.shape[1]
+        shared = bool(n_groups != q.shape[1])
         return attend(q, k, v, mask, is_causal=causal, enable_gqa=shared, scale=scale)
     # The query heads of a group become the queries of one head, so its keys are read once.
     mask = mask if mask is None else mask.view(n_groups, -1, mask.shape[-1])

@@ -50,5 +50,5 @@ def initialize_(module: nn.Module, seed: int, n_layers: int = 1) -> None:
             continue
         spread, to_residual = parameter.spread, parameter.to_residual  # type: ignore[attr-defined]
         spread /= (2 * n_layers) ** 0.5 if to_residual else 1
-        drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64, device="cpu")
         parameter.copy_(drawn * spread)

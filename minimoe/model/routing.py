@@ -109,7 +109,7 @@ class Router(nn.Module):
         if noise_seed is not None and self.config.router_noise:
             # Drawn in float64: the numbers do not depend on the dtype.
             normal = torch.randn(
-                logits.shape, generator=generator_of(noise_seed), dtype=torch.double
+                logits.shape, generator=generator_of(noise_seed), dtype=torch.double, device="cpu"
             )
             noise = self.config.router_noise * normal.to(logits)
         return self.rule(logits, self.config, self.expert_bias, noise)

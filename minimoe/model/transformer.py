@@ -1,5 +1,7 @@
 """The decoder-only transformer: blocks, embeddings, head."""
 
+from typing import cast
+
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
@@ -91,12 +93,12 @@ class Transformer(nn.Module):
         initialize_(self, seed, config.n_layers)
 
     def layers(self) -> list[Block]:
-        """The blocks, in order."""
-        return [block for block in self.blocks if isinstance(block, Block)]
+        """The blocks in order, wrapped ones (compiled, checkpointed) too."""
+        return [cast(Block, block) for block in self.blocks]
 
     def moe_layers(self) -> list[MoE]:
         """The Mixture-of-Experts layers, in the order of the routings."""
-        return [block.ff for block in self.layers() if isinstance(block.ff, MoE)]
+        return [module for module in self.modules() if isinstance(module, MoE)]
 
     def forward(
         self,
@@ -133,8 +135,8 @@ class Transformer(nn.Module):
         routings, moe = [], self.config.moe
         if moe is None or not moe.router_noise:
             noise_seed = None
-        for block in self.layers():
-            seed = None if noise_seed is None else derived_seed(noise_seed, block.layer)
+        for layer, block in enumerate(self.layers()):
+            seed = None if noise_seed is None else derived_seed(noise_seed, layer)
             x, routing = block(x, by, cache, seed)
             if routing is not None:
                 routings.append(routing)

@@ -126,7 +126,10 @@ def resume(
     run = start(model_config, config, rule=rule, losses=losses)
     _load_weights(run.model, path)
     named = dict(run.model.named_parameters())
-    for name in state.get("frozen", []):
+    frozen = state.get("frozen", [])
+    if not isinstance(frozen, list) or not all(name in named for name in map(str, frozen)):
+        raise InputError(f"{path} is damaged: frozen in state.json is {frozen!r}; delete it")
+    for name in frozen:
         named[name].requires_grad_(False)
     _load_optimizer(run, named, path)
     run.history = state["history"]
@@ -134,15 +137,22 @@ def resume(
 
 
 def _load_optimizer(run: Run, named: dict[str, Parameter], path: Path) -> None:
-    """Load AdamW's state of every trained parameter; a frozen parameter may have none."""
+    """AdamW's state; a parameter that was frozen or had no gradient has none and starts anew."""
     tensors = _read_tensors(path / "optimizer.safetensors")
     parts = ("exp_avg", "exp_avg_sq", "step")
     stored = {name.rpartition(".")[0] for name in tensors}
-    learning = {name for name, parameter in named.items() if parameter.requires_grad}
-    complete = {f"{name}.{part}" for name in stored for part in parts} == set(tensors)
-    if not complete or not stored <= set(named) or (tensors and not learning <= stored):
+    whole = {f"{name}.{part}" for name in stored for part in parts} == set(tensors)
+    if (
+        not whole
+        or not stored <= set(named)
+        or not all(
+            tensors[f"{name}.{part}"].shape == named[name].shape
+            for name in stored
+            for part in parts[:2]
+        )
+    ):
         raise InputError(
-            f"{path} is damaged: its optimizer state belongs to another model; delete that folder"
+            f"{path} is damaged: its optimizer state belongs to another model; delete it"
         )
     for name in stored:
         run.optimizer.state[named[name]] = {part: tensors[f"{name}.{part}"] for part in parts}
@@ -196,6 +206,8 @@ def _read_state(folder: Path) -> tuple[Path, dict[str, Any]]:
             raise ValueError(f"lacks {', '.join(sorted(missing))}")
         model_config_from(state["model_config"])
         train_config_from(state["train_config"])
+        if not isinstance(state["history"], list):
+            raise ValueError("history is not a list")
         state["history"] = [StepRecord(**record) for record in state["history"]]
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise InputError(f"{path} is damaged: state.json: {error}; delete that folder") from error

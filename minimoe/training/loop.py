@@ -169,11 +169,19 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
         What the step reports, and what each MoE layer decided for its batch.
 
     Raises:
+        InputError: the batch holds no text, or its mask is not of True and False.
         FloatingPointError: the gradient is not finite; the model is as before the step.
     """
     began = time.perf_counter()
     model, config, step = run.model, run.config, run.step + 1
     mask = None if batch.mask is None else batch.mask.flatten()
+    n_text = batch.inputs.numel() if mask is None else int(mask.sum())
+    if n_text == 0 or (mask is not None and mask.dtype != torch.bool):
+        kind = "no mask" if mask is None else f"a mask of {mask.dtype}"
+        raise InputError(
+            f"a batch needs at least 1 token of text and a mask of torch.bool, "
+            f"got {n_text} tokens and {kind}"
+        )
 
     noise_seed = derived_seed(config.seed, run.step, "router noise")
     logits, routings = model(batch.inputs, noise_seed=noise_seed)
