@@ -244,6 +244,11 @@ FOUND: dict[str, tuple[dict[str, Any], int, set[str]]] = {
         8_030_261_248,
         set(),
     ),
+    "llama 4 with its vision tower": (
+        published_model("llama-4-scout").config,
+        published_model("llama-4-scout").counted.total,
+        {"architectures", "text_config.attention_bias"},
+    ),
     "llama 4, its text model alone": (
         changed("llama-4-scout")["text_config"] | {"model_type": "llama4_text"},
         published_model("llama-4-scout").counted.total

@@ -9,7 +9,7 @@ from hub_cases import CASES, name_of, tiny
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from minimoe.formulas.parameters import count_parameters
-from minimoe.zoo.configs import hub_config_from, hub_shapes, model_config_from_hub
+from minimoe.zoo.configs import hub_shapes, model_config_from_hub
 from minimoe.zoo.published import model_count, published_model, published_names
 from minimoe.zoo.records import PublishedModel
 
@@ -52,20 +52,14 @@ def numel(model: torch.nn.Module) -> int:
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
-def test_every_case_counts_to_the_parameter_before_and_after_it_was_written(
+def test_every_case_counts_to_the_parameter_in_the_spelling_of_transformers_4_and_5(
     case: tuple[str, dict[str, Any]],
 ) -> None:
     family, changes = case
     model = built(tiny(family, **changes))
-    config = model_config_from_hub(model.config.to_dict())  # in the spelling of transformers 5
+    config = model_config_from_hub(model.config.to_dict())
     assert config == model_config_from_hub(tiny(family, **changes))
     assert count_parameters(config).total == numel(model)
-    written = hub_config_from(config)
-    assert written["model_type"] == family
-    again = built(written)
-    assert type(again).__name__ == type(model).__name__ == written["architectures"][0]
-    assert numel(again) == numel(model)
-    assert model_config_from_hub(written) == config
 
 
 @pytest.mark.parametrize("name", IN_TRANSFORMERS)
