@@ -23,7 +23,7 @@ from minimoe.cli.shared import say
 from minimoe.config import PRESETS, RECIPES, preset
 from minimoe.files import locked
 from minimoe.formulas.parameters import count_parameters
-from minimoe.trained.release import release
+from minimoe.trained import release
 
 TRAIN = ["train", "--preset", "moe", "--steps", "2", "--batch-size", "2", "--length", "32"]
 

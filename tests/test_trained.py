@@ -17,9 +17,9 @@ from minimoe.data.packaged import real_text
 from minimoe.data.text import Text
 from minimoe.formulas.parameters import count_parameters
 from minimoe.trained import RECIPES, Recipe, models, trained_card
+from minimoe.trained import release as releases
 from minimoe.trained.models import load_trained, named_model, routing_history
 from minimoe.trained.release import SNAPSHOT_PART, release, snapshot_loss, snapshots
-from minimoe.trained.release import release as releases
 from minimoe.training.checkpoint import text_digest, train_in_folder
 from minimoe.training.loop import StepRecord, start
 
