@@ -361,6 +361,14 @@ def test_tensors_of_another_model_are_refused(tmp_path: Path, file: str) -> None
     assert message.startswith(str(path)) and "another model" in message
 
 
+def test_optimizer_state_of_another_shape_is_refused(tmp_path: Path) -> None:
+    run = trained(2)
+    state = run.optimizer.state[run.model.embedding]
+    state["exp_avg"] = state["exp_avg"][:3]
+    save_checkpoint(run, tmp_path, TEXT)
+    assert "optimizer state" in refusal(lambda: resume(tmp_path, MODEL, TRAINING, TEXT))
+
+
 def test_a_second_ctrl_c_in_the_middle_of_a_step_saves_nothing_half_done(
     tmp_path: Path, uninterrupted: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,6 +168,14 @@ def test_one_token_that_a_rule_drops_is_dropped() -> None:
     torch.testing.assert_close(alone, wanted, rtol=1e-12, atol=1e-12)
 
 
+def test_a_dropped_token_that_is_not_a_number_adds_zero() -> None:
+    changes = {"top_k": 1, "normalize_weights": False, "n_shared_experts": 0}
+    layer, x = layer_and_tokens(**changes, capacity_factor=0.1)
+    x[-1] = torch.nan
+    y, routing = layer(x)
+    assert not routing.kept[-1] and not y[-1].any()
+
+
 @pytest.mark.parametrize(("smallest", "inside"), [(0, 2), (10**9, 1)])
 def test_one_token_reads_small_experts_with_one_thread(
     smallest: int, inside: int, monkeypatch: pytest.MonkeyPatch

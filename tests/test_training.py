@@ -462,3 +462,14 @@ def test_padding_counts_in_no_loss_and_in_no_load() -> None:
         return (*losses, biases)
 
     assert told(step(0)) == told(step(7)) != told(step(7, mask=False))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64])
+def test_a_batch_without_text_or_with_a_mask_of_numbers_is_refused(dtype: torch.dtype) -> None:
+    run = start(model_config(), training(batch_size=2))
+    hidden = torch.zeros(2, 12, dtype=torch.bool)
+    batch = replace(next_batch(run, noise()), mask=hidden)
+    object.__setattr__(batch, "mask", hidden.to(dtype) + (dtype != torch.bool))
+    with pytest.raises(InputError, match=f"got {0 if dtype == torch.bool else 24} tokens"):
+        train_step(run, batch)
+    assert run.step == 0 and not run.optimizer.state
