@@ -606,7 +606,7 @@ MUTANTS = (
         "frozen parameters thaw",
         "minimoe/training/checkpoint.py",
         "    for name in frozen:",
-        "for name in []:",
+        "    for name in []:",
         "tests/test_checkpoint.py",
     ),
     Mutant(
