@@ -1,7 +1,12 @@
-"""Build the notebooks from their sources: run each in a fresh kernel and store it.
+"""Build both editions of the notebooks from their sources.
+
+The checked edition, NN_name.ipynb, is run in a fresh kernel and stored with its outputs; its
+exercises are solved. The student edition, student/NN_name.ipynb, has no outputs; its exercises are
+starters, and what would give a prediction away is folded.
 
 python notebooks/build.py                build every notebook
 python notebooks/build.py 02_moe_layer   build one (02 is enough)
+python notebooks/build.py --student      build only the student editions, which run nothing
 python notebooks/build.py --check        name the notebooks that differ from their source
 """
 
@@ -10,6 +15,7 @@ import base64
 import hashlib
 import io
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -21,7 +27,11 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from PIL import Image
 
+from minimoe.exercises.shelf import exercise_named
+from minimoe.files import write_file
+
 HERE = Path(__file__).resolve().parent
+STUDENT = "student"  # the folder of the student editions
 COLOURS = 64  # of a stored picture; a quarter of the bytes of full colour
 CELL_SECONDS = 300
 # One thread gives the same digits everywhere. Another backend would draw into no notebook.
@@ -35,26 +45,61 @@ class BuildError(Exception):
     """A cell failed; the message is one line with the notebook, the cell and the error."""
 
 
-def read_source(path: Path) -> NotebookNode:
+def read_source(path: Path, edition: str = "checked") -> NotebookNode:
     """Read a percent-format source as a notebook that has not run.
+
+    A cell with the tag "exercise" holds the id of an exercise, such as `# 02.3`. It becomes two
+    cells: the task, and the function with its check.
 
     Args:
         path: a file `NN_name.py`.
+        edition: "checked" or "student".
 
     Returns:
         The notebook. A cell's id is a hash of its place and its text, so two builds agree.
     """
-    cells = []
-    for place, cell in enumerate(jupytext.read(path, fmt="py:percent").cells):
-        new = (
-            nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-        )
-        name = hashlib.sha256(f"{place}\n{cell.source}".encode()).hexdigest()[:8]
+    student = edition == "student"
+    parts = []
+    for cell in jupytext.read(path, fmt="py:percent").cells:
         tags = cell.metadata.get("tags", [])
-        cells.append(new(cell.source, id=name, metadata={"tags": tags} if tags else {}))
+        if "exercise" in tags:
+            exercise = exercise_named(cell.source.strip("# \n"))
+            parts.append(("markdown", exercise.task_cell(), []))
+            parts.append(("code", exercise.code_cell(solved=not student), tags))
+        else:
+            parts.append((cell.cell_type, cell.source, tags))
+    cells = []
+    for place, (kind, source, tags) in enumerate(parts):
+        metadata: dict[str, object] = {"tags": tags} if tags else {}
+        if student and kind == "markdown":
+            source = folded_look(source)
+        if student and re.search(r"^finding\(", source, re.M):
+            metadata["jupyter"] = {"source_hidden": True}  # it states what was measured
+        new = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
+        name = hashlib.sha256(f"{place}\n{source}".encode()).hexdigest()[:8]
+        cells.append(new(source, id=name, metadata=metadata))
     return nbformat.v4.new_notebook(
         cells=cells, metadata={"kernelspec": dict(KERNEL), "language_info": dict(LANGUAGE)}
     )
+
+
+def folded_look(source: str) -> str:
+    """Fold a **Look.** paragraph and what follows it up to the next heading.
+
+    `folded_look("**Look.** All.")` starts with `<details><summary>`; other text stays as it is.
+    """
+    found = re.search(r"^\*\*Look\.\*\* ", source, re.M)
+    if found is None:
+        return source
+    before, look = source[: found.start()], source[found.end() :]
+    look, heading, after = (
+        re.split(r"(^#)", look, maxsplit=1, flags=re.M)
+        if re.search(r"^#", look, re.M)
+        else (look, "", "")
+    )
+    summary = "<b>Look</b> (open it after you have run the cell above)"
+    folded = f"<details><summary>{summary}</summary>\n\n{look.strip()}\n\n</details>"
+    return f"{before}{folded}" + (f"\n\n{heading}{after}" if heading else "")
 
 
 def run(book: NotebookNode, name: str) -> NotebookNode:
@@ -116,18 +161,26 @@ def tidy(book: NotebookNode) -> NotebookNode:
         without paths, and the metadata holds nothing of the kernel.
     """
     book.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": LANGUAGE})
-    for cell in book.cells:
+    for cell, after in zip(book.cells, [*book.cells[1:], None], strict=True):
         if cell.cell_type == "code":
-            cell.outputs = _joined([_tidied(output) for output in cell.outputs])
+            cell.outputs = _joined([_tidied(output, after) for output in cell.outputs])
     return book
 
 
-def _tidied(output: NotebookNode) -> NotebookNode:
+def _tidied(output: NotebookNode, after: NotebookNode | None) -> NotebookNode:
     if output.output_type == "error":
         output.traceback = [f"{output.ename}: {output.evalue}"]
     if "image/png" in output.get("data", {}):
         output.data["image/png"] = _few_colours(output.data["image/png"])
+        words = alternative_text(after.source if after else "")
+        output.metadata = nbformat.from_dict({"image/png": {"alt": words}} if words else {})
     return output
+
+
+def alternative_text(source: str) -> str:
+    """The words of a **Look.** paragraph, for readers who do not see the picture above it."""
+    found = re.search(r"^\*\*Look\.\*\* (.*?)(?:\n\n|\Z)", source, re.M | re.S)
+    return " ".join(re.sub(r"[*`$]", "", found[1]).split()) if found else ""
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -156,7 +209,7 @@ def _few_colours(png: str) -> str:
 
 
 def disagreement(source: Path, product: Path) -> str | None:
-    """Compare a stored notebook with its source: kind, id, text and tags of every cell.
+    """Compare a stored notebook with its source: kind, id, text, tags and folding of every cell.
 
     Args:
         source: the percent-format file.
@@ -167,7 +220,8 @@ def disagreement(source: Path, product: Path) -> str | None:
     """
     if not product.exists():
         return f"{product.name} was not built"
-    wanted = [_essence(cell) for cell in read_source(source).cells]
+    edition = "student" if product.parent.name == STUDENT else "checked"
+    wanted = [_essence(cell) for cell in read_source(source, edition).cells]
     found = [_essence(cell) for cell in nbformat.read(product, as_version=4).cells]
     if len(wanted) != len(found):
         return f"{product.name} has {len(found)} cells, its source {len(wanted)}"
@@ -175,12 +229,13 @@ def disagreement(source: Path, product: Path) -> str | None:
     return f"{product.name}: cell {differing[0]} differs from its source" if differing else None
 
 
-def _essence(cell: NotebookNode) -> tuple[str, str, str, tuple[str, ...]]:
-    return cell.cell_type, cell.id, cell.source, tuple(cell.metadata.get("tags", []))
+def _essence(cell: NotebookNode) -> tuple[str, str, str, str]:
+    kept = {key: cell.metadata.get(key) for key in ("tags", "jupyter")}
+    return cell.cell_type, cell.id, cell.source, repr(kept)
 
 
 def build(source: Path, product: Path) -> None:
-    """Run a source and store the notebook; keep the old one if a cell fails.
+    """Run a source and store the checked edition; keep the old one if a cell fails.
 
     Args:
         source: the percent-format file.
@@ -189,13 +244,13 @@ def build(source: Path, product: Path) -> None:
     Raises:
         BuildError: a cell failed.
     """
-    book = run(read_source(source), source.stem)
-    half = product.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        half.write_text(nbformat.writes(book), encoding="utf-8")
-        os.replace(half, product)
-    finally:
-        half.unlink(missing_ok=True)
+    write_file(product, nbformat.writes(run(read_source(source), source.stem)))
+
+
+def build_student(source: Path, product: Path) -> None:
+    """Store the student edition, which nobody has run."""
+    product.parent.mkdir(exist_ok=True)
+    write_file(product, nbformat.writes(read_source(source, "student")))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -206,6 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(description="Build the notebooks from notebooks/source.")
     parser.add_argument("names", nargs="*", help="for example 02_moe_layer or 02; default: all")
+    parser.add_argument("--student", action="store_true", help="only the student editions")
     parser.add_argument(
         "--check", action="store_true", help="only name those that are not up to date"
     )
@@ -219,16 +275,24 @@ def main(arguments: list[str] | None = None) -> int:
             )
             return 2
     chosen = [s for s in sources if not options.names or s.stem.startswith(tuple(options.names))]
-    return max([_one(source, check=options.check) for source in chosen], default=0)
+    if options.check:
+        return max([_compare(source) for source in chosen], default=0)
+    return max([_build(source, student=options.student) for source in chosen], default=0)
 
 
-def _one(source: Path, *, check: bool) -> int:
+def _compare(source: Path) -> int:
+    name = f"{source.stem}.ipynb"
+    complaints = [disagreement(source, folder / name) for folder in (HERE, HERE / STUDENT)]
+    for complaint in filter(None, complaints):
+        print(f"{complaint}; run: make notebooks", file=sys.stderr)
+    return 1 if any(complaints) else 0
+
+
+def _build(source: Path, *, student: bool) -> int:
     product = HERE / f"{source.stem}.ipynb"
-    if check:
-        complaint = disagreement(source, product)
-        if complaint:
-            print(f"{complaint}; run: make notebooks", file=sys.stderr)
-        return 1 if complaint else 0
+    build_student(source, HERE / STUDENT / product.name)
+    if student:
+        return 0
     start = time.perf_counter()
     try:
         build(source, product)

@@ -7,7 +7,9 @@ import torch
 from minimoe.errors import InputError
 from minimoe.measure.routes import trace
 from minimoe.model.transformer import Transformer
+from minimoe.show.explorer import RoutingView, routing_view
 from minimoe.show.sample import Sample
+from minimoe.trained.models import named_model
 
 
 def routed_sample(model: Transformer, text: bytes, title: str, length: int | None = None) -> Sample:
@@ -34,6 +36,27 @@ def routed_sample(model: Transformer, text: bytes, title: str, length: int | Non
         for name in ("expert_ids", "weights", "kept", "margin")
     )
     return Sample(title, text, ids, weights, kept, margin)
+
+
+def view_of(text: str, *names: str) -> RoutingView:
+    """The routing view of a sentence, for the last line of a notebook cell.
+
+    Args:
+        text: any language; each byte of its UTF-8 form is a token.
+        names: trained models of the package, shown side by side; by default "text_moe_loss".
+
+    Raises:
+        InputError: the text is empty, a model is dense or unknown, or the models' sizes differ.
+    """
+    samples, sizes = {}, set()
+    for name in names or ("text_moe_loss",):
+        model, length = named_model(name)
+        samples[name] = [routed_sample(model, text.encode(errors="replace"), "sentence", length)]
+        assert model.config.moe is not None  # routed_sample refuses a dense model
+        sizes.add(model.config.moe.n_routed_experts)
+    if len(sizes) > 1:
+        raise InputError(f"side by side, models need as many experts, got {sorted(sizes)}")
+    return routing_view(samples, n_experts=sizes.pop(), title="Routing view")
 
 
 def windows(text: bytes, length: int | None) -> list[tuple[int, int]]:

@@ -114,3 +114,16 @@ def glyphs(text: bytes) -> list[str | None]:
         else:
             shown.append(f"{text[start]:02X}")
     return shown
+
+
+def byte_labels(text: str) -> list[str]:
+    """One label for each byte of a text, short enough for a figure and drawn by every font.
+
+    Returns:
+        The character for printable ASCII, "␣" for a space, and two hex digits for any other byte:
+        `byte_labels("a é") == ["a", "␣", "c3", "a9"]`.
+    """
+    return [
+        "␣" if byte == 0x20 else chr(byte) if 0x21 <= byte <= 0x7E else f"{byte:02x}"
+        for byte in text.encode("utf-8", errors="surrogatepass")
+    ]

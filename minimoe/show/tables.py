@@ -18,6 +18,26 @@ _PREFIXES = {-3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T", 
 _STYLES = {"l": "text-align:left", "r": "text-align:right;font-variant-numeric:tabular-nums"}
 
 
+class Table:
+    """A table that a notebook shows as HTML and a terminal as text.
+
+    Args:
+        headers: one name per column.
+        rows: one sequence per row, as in `text_table`.
+    """
+
+    def __init__(self, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        self.headers, self.rows = list(headers), [list(row) for row in rows]
+
+    def __repr__(self) -> str:
+        return text_table(self.headers, self.rows)
+
+    def _repr_html_(self) -> str:
+        """A wide table scrolls inside its own frame; its cells do not wrap."""
+        table = html_table(self.headers, self.rows)
+        return f'<div style="overflow-x:auto;white-space:nowrap">\n{table}\n</div>'
+
+
 def text_table(
     headers: Sequence[str], rows: Sequence[Sequence[Any]], *, align: str | None = None
 ) -> str:
@@ -36,7 +56,7 @@ def text_table(
         InputError: a row or `align` has another number of columns than `headers`.
     """
     align = _alignment(headers, rows, align)
-    cells = [list(headers), *([_cell(value) for value in row] for row in rows)]
+    cells = [list(headers), *([as_text(value) for value in row] for row in rows)]
     widths = [max(map(text_width, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:
@@ -62,7 +82,7 @@ def html_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         )
 
     head = line(headers, 'th scope="col"')
-    body = "\n".join(f"<tr>{line([_cell(value) for value in row], 'td')}</tr>" for row in rows)
+    body = "\n".join(f"<tr>{line([as_text(value) for value in row], 'td')}</tr>" for row in rows)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
@@ -106,8 +126,8 @@ def text_width(text: str) -> int:
     )
 
 
-def _cell(value: Any) -> str:
-    """One value as one line of text."""
+def as_text(value: Any) -> str:
+    """One value as one line of text: 12345.6 as "12,346", 0.25 as "0.25", None as "–"."""
     if value is None:
         return MISSING
     if isinstance(value, bool):

@@ -1,0 +1,42 @@
+"""All exercises by their id; the file of a notebook is read when one of its exercises is needed."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from minimoe.errors import InputError, listed
+from minimoe.exercises.exercise import Exercise
+
+BOOKS = (
+    "00",
+    "01",
+    "02",
+    "03",
+)  # the notebooks with exercises; their files are books/book_00.py, ...
+
+
+@cache
+def exercises_of(book: str) -> dict[str, Exercise]:
+    """The exercises of a notebook by their id: `"02.3" in exercises_of("02")`."""
+    module = import_module(f"minimoe.exercises.books.book_{book}")
+    return {exercise.id: exercise for exercise in module.EXERCISES}
+
+
+def all_exercises() -> list[Exercise]:
+    """Every exercise of the series, in order."""
+    return [exercise for book in BOOKS for exercise in exercises_of(book).values()]
+
+
+def exercise_named(step: str) -> Exercise:
+    """The exercise with an id such as "02.3".
+
+    Raises:
+        InputError: there is none.
+    """
+    book = str(step)[:2]
+    known = exercises_of(book) if book in BOOKS else {}
+    if step not in known:
+        names = list(known) or [f"{book}.1" for book in BOOKS]
+        raise InputError(f"there is no exercise {step!r}; there are {listed(names, shown=12)}")
+    return known[step]
