@@ -59,7 +59,7 @@ def read_source(path: Path, edition: str = "checked") -> NotebookNode:
         The notebook. A cell's id is a hash of its place and its text, so two builds agree.
     """
     student = edition == "student"
-    parts = []
+    parts: list[tuple[str, str, list[str]]] = []
     for cell in jupytext.read(path, fmt="py:percent").cells:
         tags = cell.metadata.get("tags", [])
         if "exercise" in tags:

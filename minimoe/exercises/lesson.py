@@ -71,9 +71,8 @@ def finding(sentence: str, holds: Any, **numbers: Any) -> None:
         numbers: name -> number; an underscore is shown as a space.
     """
     pairs = [f"{name.replace('_', ' ')} = {as_text(n)}" for name, n in numbers.items()]
-    print(
-        f"{'HOLDS' if bool(holds) else 'DOES NOT HOLD'} · {sentence}{f' [{shown}]' if shown else ''}"
-    )
+    verdict = "HOLDS" if bool(holds) else "DOES NOT HOLD"
+    print(f"{verdict} · {sentence}" + (f" [{', '.join(pairs)}]" if pairs else ""))
 
 
 def check(step: str, function: Function) -> Function:

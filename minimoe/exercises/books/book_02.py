@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -163,7 +164,7 @@ def _made_experts(n_experts: int, d_model: int, seed: int) -> Experts:
             raise ValueError("an expert was called without a token")
         return torch.tanh(rows @ matrix)
 
-    return [lambda rows, matrix=matrix: one(rows, matrix) for matrix in matrices]
+    return [partial(one, matrix=matrix) for matrix in matrices]
 
 
 def _layer_cases() -> Iterator[Case]:
