@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     target = Path(options.copy or options.folder)
     for line in copy_student_edition(sources[0], target):
         say(line)
-    first = min(target.glob("00_*.ipynb"))
+    first = min(target.glob("*.ipynb"))
     if options.copy:
         print(f"the notebooks are in {target}; start with {first.name}")
         return

@@ -1,6 +1,7 @@
 """`minimoe progress`."""
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from minimoe.cli.shared import json_option, print_result
@@ -27,20 +28,10 @@ def run(options: argparse.Namespace) -> None:
         names = " or ".join(str(folder.resolve()) for folder in folders)
         raise InputError(f"no working folder in {names}; `minimoe lab` makes one")
     done = summary(read(own[0]))
-    counts = ("right", "tried", "hints", "solutions", "guesses", "met")
-    result = {
-        book: {"exercises": len(exercises_of(book))}
-        | {c: done.get(book, {}).get(c, 0) for c in counts}
-        for book in BOOKS
-    }
-    headers = [
-        "notebook",
-        "exercises",
-        "right",
-        "tried",
-        "hints",
-        "solutions",
-        "guesses",
-        "as measured",
-    ]
+    columns = ("right", "tried", "hints", "solutions", "guesses", "met")
+    result = {}
+    for book in BOOKS:
+        counts = done.get(book, Counter())
+        result[book] = {"exercises": len(exercises_of(book))} | {c: counts[c] for c in columns}
+    headers = ["notebook", "exercises", *columns[:-1], "as measured"]
     print_result(options.json, result, headers, [[b, *row.values()] for b, row in result.items()])
