@@ -12,11 +12,6 @@ from minimoe.exercises.exercise import Exercise
 _FOLDER = Path(__file__).parent / "books"
 # The numbers of the notebooks with exercises.
 BOOKS = tuple(sorted(path.stem[-2:] for path in _FOLDER.glob("book_*.py")))
-    "00",
-    "01",
-    "02",
-    "03",
-)  # the notebooks with exercises; their files are books/book_00.py, ...
 
 
 @cache
