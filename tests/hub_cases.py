@@ -1,7 +1,11 @@
 """Tiny models of every family that our model computes, as the families' own files list them."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from minimoe import ModelConfig
+from minimoe.zoo.configs import hub_shapes
+from minimoe.zoo.counting import ModelCount, count_shapes, plain_shapes
 from minimoe.zoo.families import BUILT
 
 FIRST: dict[str, dict[str, Any]] = {name: dict(family.tiny) for name, family in BUILT.items()}
@@ -22,3 +26,9 @@ def name_of(case: tuple[str, dict[str, Any]]) -> str:
     family, changes = case
     variants = BUILT[family].variants
     return f"{family}-{next((name for name in variants if variants[name] == changes), 'plain')}"
+
+
+def model_count(model: ModelConfig | Mapping[str, Any], length: int) -> ModelCount:
+    """The count of our configuration or of a parsed config.json."""
+    shapes = plain_shapes(model) if isinstance(model, ModelConfig) else hub_shapes(model)
+    return count_shapes(shapes, length)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_cases import CASES, name_of, tiny
+from hub_cases import CASES, model_count, name_of, tiny
 
 from minimoe import (
     AttentionConfig,
@@ -25,7 +25,7 @@ from minimoe.zoo.configs import (
     read_hub_config,
 )
 from minimoe.zoo.families import BUILT, BY_MODEL_TYPE, FAMILIES
-from minimoe.zoo.published import count_named, model_count, published_model, published_models
+from minimoe.zoo.published import count_named, published_model, published_models
 from minimoe.zoo.tiny import ALTERNATING, LLAMA3, YARN
 
 WHOLE = {  # a whole config.json of every family

@@ -13,10 +13,10 @@ from typing import Any
 
 from minimoe.config import ModelConfig
 from minimoe.errors import InputError, listed
+from minimoe.zoo.counting import Shapes
 from minimoe.zoo.families import BUILT, BY_MODEL_TYPE
 from minimoe.zoo.family import BuiltFamily, Family
 from minimoe.zoo.fields import Fields
-from minimoe.zoo.shapes import Shapes
 
 
 def read_hub_config(path: str | Path) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minimoe.config import AttentionConfig, LatentAttentionConfig, ModelConfig
+from minimoe.zoo.counting import Shapes, plain_shapes
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.rows import Rows
-from minimoe.zoo.shapes import Shapes, plain_shapes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,14 +7,8 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
 from minimoe.show.tables import MISSING, si, text_table
-from minimoe.zoo.published import (
-    ACTIVE,
-    CACHE_BITS,
-    WEIGHT_BITS,
-    Comparison,
-    ModelCount,
-    NamedCount,
-)
+from minimoe.zoo.counting import ACTIVE, CACHE_BITS, WEIGHT_BITS, ModelCount
+from minimoe.zoo.published import Comparison, NamedCount
 
 WIDTH = 100  # columns of a terminal
 whole = "{:,}".format

@@ -1,5 +1,6 @@
 """DeepSeek-V3.2."""
 
+from minimoe.zoo.counting import Shapes, Weight, plain_shapes
 from minimoe.zoo.family import CountedFamily
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.reading import (
@@ -9,7 +10,6 @@ from minimoe.zoo.reading import (
     routed_experts,
     shared_experts,
 )
-from minimoe.zoo.shapes import Shapes, Weight, plain_shapes
 
 
 def read(f: Fields) -> Shapes:

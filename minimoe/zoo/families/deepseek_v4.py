@@ -1,10 +1,10 @@
 """DeepSeek-V4."""
 
 from minimoe.errors import InputError
+from minimoe.zoo.counting import Shapes, Weight
 from minimoe.zoo.family import CountedFamily
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.reading import grouped_query, language_model, routed_experts, shared_experts
-from minimoe.zoo.shapes import Shapes, Weight
 
 SLIDING = "sliding_attention"
 SPARSE = "compressed_sparse_attention"
@@ -76,13 +76,10 @@ def _compressor(
 
     `width` is twice d_entry where neighbouring groups of positions overlap.
     """
-    bias = Weight(
-        "attention", f"{name}: bias by position", (ratio, width), n_layers, multiplied=False
-    )
     return (
         Weight("attention", f"{name}: values", (width, d_model), n_layers),
         Weight("attention", f"{name}: gates", (width, d_model), n_layers),
-        bias,
+        Weight("attention", f"{name}: bias by position", (ratio * width,), n_layers),
         Weight("norms", f"{name}: entries", (d_entry,), n_layers),
     )
 

@@ -1,9 +1,9 @@
 """Hunyuan-Large (arXiv 2411.02265)."""
 
+from minimoe.zoo.counting import Shapes, Weight
 from minimoe.zoo.family import CountedFamily
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.reading import grouped_query, language_model, routed_experts, shared_experts
-from minimoe.zoo.shapes import Shapes, Weight
 
 
 def read(f: Fields) -> Shapes:

@@ -1,10 +1,10 @@
 """Llama 4, with its vision tower or without."""
 
 from minimoe.config import ModelConfig
+from minimoe.zoo.counting import Shapes, Weight, plain_shapes
 from minimoe.zoo.family import CountedFamily
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.reading import grouped_query, language_model, routed_experts
-from minimoe.zoo.shapes import Shapes, Weight, plain_shapes
 
 
 def read(f: Fields) -> Shapes:

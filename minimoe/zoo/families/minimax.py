@@ -1,9 +1,9 @@
 """MiniMax-Text-01 and MiniMax-M1 (arXiv 2501.08313, 2506.13585)."""
 
+from minimoe.zoo.counting import Shapes, Weight
 from minimoe.zoo.family import CountedFamily
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.reading import grouped_query, language_model, routed_experts
-from minimoe.zoo.shapes import Shapes, Weight
 
 KINDS = ("linear_attention", "full_attention")
 

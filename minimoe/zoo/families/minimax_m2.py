@@ -1,9 +1,9 @@
 """MiniMax-M2."""
 
+from minimoe.zoo.counting import Shapes, plain_shapes
 from minimoe.zoo.family import CountedFamily
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.reading import grouped_query, language_model, routed_experts
-from minimoe.zoo.shapes import Shapes, plain_shapes
 
 
 def read(f: Fields) -> Shapes:

@@ -1,9 +1,9 @@
 """Qwen3-Next."""
 
+from minimoe.zoo.counting import Shapes, Weight
 from minimoe.zoo.family import CountedFamily
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.reading import grouped_query, language_model, routed_experts, stepped_dense
-from minimoe.zoo.shapes import Shapes, Weight
 
 KINDS = ("full_attention", "linear_attention")
 
