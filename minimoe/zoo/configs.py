@@ -13,7 +13,7 @@ from typing import Any
 
 from minimoe.config import ModelConfig
 from minimoe.errors import InputError, listed
-from minimoe.zoo.counting import Shapes
+from minimoe.zoo.counting import Shapes, plain_shapes
 from minimoe.zoo.families import BUILT, BY_MODEL_TYPE
 from minimoe.zoo.family import BuiltFamily, Family
 from minimoe.zoo.fields import Fields
@@ -78,9 +78,15 @@ def hub_shapes(config: Mapping[str, Any]) -> Shapes:
     """
     family = family_of(config)
     fields = Fields(family.model_type, config, counting=True)
+    model = _read(family, fields)
+    shapes = plain_shapes(model) if isinstance(model, ModelConfig) else model
+    return replace(shapes, assumed=fields.assumed)
+
+
+def _read(family: Family, fields: Fields) -> ModelConfig | Shapes:
     try:
         _check_architecture(family, fields)
-        return replace(family.shapes(fields), assumed=fields.assumed)
+        return family.read(fields)
     except InputError as error:
         raise InputError(f"config.json of a {family.model_type} model: {error}") from error
 
@@ -111,12 +117,9 @@ def model_config_from_hub(data: Mapping[str, Any]) -> ModelConfig:
             f"model_type {family.model_type!r} can be counted but not computed; "
             f"computed are {', '.join(BUILT)}"
         )
-    fields = Fields(family.model_type, data)
-    try:
-        _check_architecture(family, fields)
-        return family.read(fields)
-    except InputError as error:
-        raise InputError(f"config.json of a {family.model_type} model: {error}") from error
+    model = _read(family, Fields(family.model_type, data))
+    assert isinstance(model, ModelConfig)  # a BuiltFamily reads nothing else
+    return model
 
 
 def _check_architecture(family: Family, f: Fields) -> None:
@@ -152,44 +155,38 @@ def hub_config_from(config: ModelConfig) -> dict[str, Any]:
             it lacks.
     """
     wanted = _meaning(config)
-    closest: tuple[dict[str, tuple[object, object]], str] | None = None
+    others: list[tuple[list[str], dict[str, object], str]] = []
     for family in BUILT.values():
         if not isinstance(config.attention, family.attention):
             continue
         if (config.moe is not None) != family.sparse:
             continue
-        data = _written(family, config)
+        data = {
+            "architectures": [family.architectures[0]],
+            "model_type": family.model_type,
+            "vocab_size": config.vocab_size,
+            "tie_word_embeddings": config.tie_embeddings,
+            **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")),
+            **family.write(config),
+        }
         try:
             said = _meaning(model_config_from_hub(data))
         except InputError:
             continue
-        names = [name for name in wanted | said if wanted.get(name) != said.get(name)]
-        if not names:
+        lacks = [name for name in wanted | said if wanted.get(name) != said.get(name)]
+        if not lacks:
             return data
-        lacks = {name: (wanted.get(name), said.get(name)) for name in names}
-        if closest is None or len(lacks) < len(closest[0]):
-            closest = lacks, family.model_type
-    if closest is None:
+        others.append((lacks, said, family.model_type))
+    if not others:
         kind = "experts" if config.moe is not None else "dense layers only"
         raise InputError(
             f"no family of the hub has this model: {type(config.attention).__name__} with {kind}"
         )
-    (name, (ours, theirs)), closest_family = next(iter(closest[0].items())), closest[1]
+    (name, *_), said, closest = min(others, key=lambda other: len(other[0]))
     raise InputError(
-        f"{name}={ours!r} has no place in the config.json of a {closest_family} model, "
-        f"the closest family of the hub: it would mean {theirs!r}"
+        f"{name}={wanted.get(name)!r} has no place in the config.json of a {closest} model, "
+        f"the closest family of the hub: it would mean {said.get(name)!r}"
     )
-
-
-def _written(family: BuiltFamily, config: ModelConfig) -> dict[str, Any]:
-    return {
-        "architectures": [family.architectures[0]],
-        "model_type": family.model_type,
-        "vocab_size": config.vocab_size,
-        "tie_word_embeddings": config.tie_embeddings,
-        **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")),
-        **family.write(config),
-    }
 
 
 def _meaning(config: ModelConfig) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from minimoe.errors import InputError
 from minimoe.zoo.counting import Shapes, Weight
-from minimoe.zoo.family import CountedFamily
+from minimoe.zoo.family import Family
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.reading import grouped_query, language_model, routed_experts, shared_experts
 
@@ -100,6 +100,4 @@ def _hyper_connections(n_streams: int, d_model: int, n_layers: int) -> tuple[Wei
     )
 
 
-FAMILY = CountedFamily(
-    model_type="deepseek_v4", architectures=("DeepseekV4ForCausalLM",), read=read
-)
+FAMILY = Family(model_type="deepseek_v4", architectures=("DeepseekV4ForCausalLM",), read=read)

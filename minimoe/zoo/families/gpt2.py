@@ -48,7 +48,7 @@ def _require_usual(f: Fields) -> None:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The fields that `read` understands."""
+    """The parts of `read`."""
     return {
         "activation_function": "gelu_new",
         "layer_norm_epsilon": config.norm_eps,
@@ -97,17 +97,4 @@ FAMILY = BuiltFamily(
     write=write,
     optional_prefix="transformer.",
     rows=_STEM | _VECTORS | _MATRICES,
-    tiny={
-        "activation_function": "gelu_new",
-        "layer_norm_epsilon": 1e-2,
-        "n_embd": 20,
-        "n_head": 4,
-        "n_layer": 2,
-        "n_positions": 32,
-        "vocab_size": 31,
-    },
-    variants={
-        "own head, odd widths": {"tie_word_embeddings": False, "n_embd": 12, "n_inner": 33},
-        "one head, as long as its positions": {"n_head": 1, "n_positions": 14},
-    },
 )

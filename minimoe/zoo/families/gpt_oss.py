@@ -7,12 +7,16 @@ from minimoe.config import ModelConfig, MoEConfig
 from minimoe.errors import InputError
 from minimoe.zoo.family import BuiltFamily
 from minimoe.zoo.fields import Fields
-from minimoe.zoo.reading import grouped_query, language_model, routed_experts
-from minimoe.zoo.rope import read_rope
+from minimoe.zoo.reading import biases, grouped_query, language_model, routed_experts
 from minimoe.zoo.rows import BLOCK, FF, HEADS, LAYER, MLP, STEM, Row, same
-from minimoe.zoo.tiny import ALTERNATING, SIZES, YARN
-from minimoe.zoo.windows import layer_types, read_windows, window_of
-from minimoe.zoo.writing import experts, heads, write_experts, write_model
+from minimoe.zoo.writing import (
+    experts,
+    heads,
+    layer_types,
+    window_of,
+    write_experts,
+    write_model,
+)
 
 
 def even_layers(f: Fields, n_layers: int) -> list[int] | None:
@@ -23,17 +27,8 @@ def even_layers(f: Fields, n_layers: int) -> list[int] | None:
 def read(f: Fields) -> ModelConfig:
     """Sinks, windows in every second layer, and experts with biases and a clamped SwiGLU."""
     f.for_logits(lambda: _require_rope(f), None)
-    window, sliding_layers = read_windows(f, even_layers)
-    bias = f.flag("attention_bias", absent=True)
-    attention = grouped_query(
-        f,
-        d_head=f.integer("head_dim"),
-        rope=read_rope(f),
-        qkv_bias=bias,
-        o_bias=bias,
-        sliding_window=window,
-        sinks=True,
-    )
+    d_head = f.integer("head_dim")
+    attention = grouped_query(f, d_head=d_head, sinks=True, **biases(f, absent=True))
     moe = routed_experts(
         f,
         width="intermediate_size",
@@ -43,7 +38,7 @@ def read(f: Fields) -> ModelConfig:
         activation="clamped_swiglu",
     )
     moe = f.for_logits(lambda: _clamped(f, moe), moe)
-    return language_model(f, attention, moe=moe, sliding_layers=sliding_layers)
+    return language_model(f, attention, even_layers, moe=moe)
 
 
 def _require_rope(f: Fields) -> None:
@@ -61,7 +56,7 @@ def _clamped(f: Fields, moe: MoEConfig) -> MoEConfig:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The fields that `read` understands; its code wants a window even if no layer has one."""
+    """The parts of `read`; its code wants a window even if no layer has one."""
     moe = experts(config)
     data = write_model(config) | write_experts(config, "num_local_experts", "intermediate_size")
     del data["norm_topk_prob"]
@@ -96,29 +91,4 @@ FAMILY = BuiltFamily(
         f"{MLP}.experts.down_proj": Row(((f"{FF}.experts.down", "turned"),)),
     },
     sparse=True,
-    tiny=SIZES
-    | {
-        "hidden_size": 18,
-        "attention_bias": True,
-        "head_dim": 12,
-        "intermediate_size": 10,
-        "num_local_experts": 5,
-        "num_experts_per_tok": 2,
-        "rope_scaling": YARN | {"truncate": False},
-        "sliding_window": 5,
-    },
-    variants={
-        "listed layers slide, no bias, plain rotary, 1 of 5 experts, tied": {
-            "layer_types": ALTERNATING,
-            "attention_bias": False,
-            "rope_scaling": {"rope_type": "default"},
-            "num_experts_per_tok": 1,
-            "tie_word_embeddings": True,
-        },
-        "tight clamp, yarn of whole pairs": {
-            "swiglu_limit": 0.6,
-            "swiglu_alpha": 1.3,
-            "rope_scaling": YARN | {"truncate": True},
-        },
-    },
 )
