@@ -286,22 +286,6 @@ def test_all_tensors_that_do_not_fit_stand_in_one_line(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("verb", ["lack", "have"])
-def test_a_prefix_that_all_names_lack_or_have_is_named_in_a_short_line(
-    tmp_path: Path, verb: str
-) -> None:
-    def rename(tensors: dict[str, Tensor]) -> None:
-        for name in list(tensors):
-            bare = name.removeprefix("model.") if verb == "lack" else f"text.{name}"
-            tensors[bare] = tensors.pop(name)
-
-    change(saved(tmp_path, "deepseek_v3"), rename)
-    message = refusal(lambda: load_pretrained(tmp_path))
-    prefix = {"lack": "model.", "have": "text."}[verb]
-    assert f"the file's names {verb} the prefix {prefix!r}; rename its " in message
-    assert message.endswith(" more") and len(message) <= 300
-
-
 def write_header(path: Path, header: dict[str, Any] | bytes, n_data: int = 0) -> None:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(n_data))

@@ -41,12 +41,7 @@ def read_hub_config(path: str | Path) -> dict[str, Any]:
 
 
 def family_of(data: Mapping[str, Any]) -> Family:
-    """The family of a config.json, by its model_type.
-
-    Raises:
-        InputError: the family is unknown; the message offers the text model inside, if that is
-            known, and otherwise the nearest names.
-    """
+    """The family of a config.json, by its model_type; an unknown one raises InputError."""
     given, text = data.get("model_type"), data.get("text_config")
     if isinstance(given, str) and given in BY_MODEL_TYPE:
         return BY_MODEL_TYPE[given]
@@ -69,12 +64,9 @@ def hub_shapes(config: Mapping[str, Any]) -> Shapes:
     Only what changes a count must be there. What was assumed for absent fields stands in
     `assumed`; a file that names no architecture is taken for a whole language model.
 
-    Args:
-        config: config.json, parsed; of any known family.
-
     Raises:
-        InputError: an unknown model_type, another architecture than the family's language model,
-            or a field that is missing or out of range.
+        InputError: an unknown model_type or architecture, or a field that is missing or out of
+            range.
     """
     family = family_of(config)
     fields = Fields(family.model_type, config, counting=True)
@@ -99,9 +91,6 @@ def model_config_from_hub(data: Mapping[str, Any]) -> ModelConfig:
     then leaves out routed_scaling_factor (transformers never normalises), and moe_layer_freq is
     heeded (transformers takes it for 1). Multi-token-prediction layers
     (num_nextn_predict_layers) are not part of the model, and quantization_config is not read.
-
-    Args:
-        data: config.json, parsed; of a family that our model computes.
 
     Returns:
         The configuration; K = 1 with normalised weights is allowed, as the model is given. For
@@ -142,8 +131,7 @@ def _check_architecture(family: Family, f: Fields) -> None:
 def hub_config_from(config: ModelConfig) -> dict[str, Any]:
     """Write a model as a hub config.json, with all that transformers needs to build the same.
 
-    The family is the one that has the model's parts; rotary positions are written in the spelling
-    of transformers 4, which every version reads. Tokens with a meaning (bos, eos, pad) are not
+    The family is the one that has the model's parts. Tokens with a meaning (bos, eos, pad) are not
     known here.
 
     Returns:
@@ -157,18 +145,10 @@ def hub_config_from(config: ModelConfig) -> dict[str, Any]:
     wanted = _meaning(config)
     others: list[tuple[list[str], dict[str, object], str]] = []
     for family in BUILT.values():
-        if not isinstance(config.attention, family.attention):
+        same_experts = (config.moe is not None) == family.sparse
+        if not same_experts or not isinstance(config.attention, family.attention):
             continue
-        if (config.moe is not None) != family.sparse:
-            continue
-        data = {
-            "architectures": [family.architectures[0]],
-            "model_type": family.model_type,
-            "vocab_size": config.vocab_size,
-            "tie_word_embeddings": config.tie_embeddings,
-            **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")),
-            **family.write(config),
-        }
+        data = _written(family, config)
         try:
             said = _meaning(model_config_from_hub(data))
         except InputError:
@@ -187,6 +167,17 @@ def hub_config_from(config: ModelConfig) -> dict[str, Any]:
         f"{name}={wanted.get(name)!r} has no place in the config.json of a {closest} model, "
         f"the closest family of the hub: it would mean {said.get(name)!r}"
     )
+
+
+def _written(family: BuiltFamily, config: ModelConfig) -> dict[str, Any]:
+    return {
+        "architectures": [family.architectures[0]],
+        "model_type": family.model_type,
+        "vocab_size": config.vocab_size,
+        "tie_word_embeddings": config.tie_embeddings,
+        **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")),
+        **family.write(config),
+    }
 
 
 def _meaning(config: ModelConfig) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from minimoe.config import ModelConfig
 from minimoe.errors import InputError
@@ -21,11 +21,7 @@ Convention = Literal[
     "without_embeddings",
     "without_embeddings_with_mtp",
 ]
-ACTIVE: tuple[Convention, ...] = (
-    "with_embeddings",
-    "without_input_embedding",
-    "without_embeddings",
-)
+ACTIVE: tuple[Convention, ...] = get_args(Convention)[:3]
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,6 @@ class Shapes:
 
     @property
     def weights(self) -> tuple[Weight, ...]:
-        """All listed weights."""
         return (self.attention or ()) + self.extra
 
 
@@ -124,7 +119,6 @@ class ModelCount:
 
     @property
     def total(self) -> int:
-        """All parameters."""
         return sum(self.parameters_by_place.values())
 
     @property

@@ -1,7 +1,7 @@
 """One family of the hub: what the package knows of one model_type."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from minimoe.config import AttentionConfig, LatentAttentionConfig, ModelConfig
@@ -10,7 +10,7 @@ from minimoe.zoo.fields import Fields
 from minimoe.zoo.rows import Rows
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Family:
     """A family whose models can be counted.
 
@@ -25,10 +25,10 @@ class Family:
     model_type: str
     architectures: tuple[str, ...]
     read: Callable[[Fields], ModelConfig | Shapes]
-    aliases: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = field(default=(), kw_only=True)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class BuiltFamily(Family):
     """A family that our model computes.
 

@@ -157,7 +157,6 @@ class Comparison:
         return (self.counted - self.figure.value) / self.figure.value
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, for a program to read."""
         return {
             "printed": self.figure.printed,
             "convention": self.figure.convention,
@@ -172,11 +171,7 @@ class Comparison:
 class NamedCount:
     """A count, the name it was asked by, and the published model if it is one.
 
-    Attributes:
-        name: a preset, a published model or a path.
-        count: the count.
-        published: the published model of that name.
-        assumptions: what was assumed for fields that config.json lacks, by field.
+    `assumptions` holds what was assumed for fields that config.json lacks, by field.
     """
 
     name: str
@@ -186,7 +181,6 @@ class NamedCount:
 
     @property
     def total(self) -> Comparison | None:
-        """The published total beside the counted one."""
         if self.published is None:
             return None
         figure = self.published.total
@@ -194,7 +188,6 @@ class NamedCount:
 
     @property
     def active(self) -> Comparison | None:
-        """The published active parameters beside the counted ones."""
         if self.published is None or self.published.active is None:
             return None
         figure = self.published.active
@@ -218,7 +211,6 @@ class NamedCount:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Everything that is known of it, for a program to read."""
         count, model = self.count, self.published
         return {
             "model": self.name,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from minimoe.config import AttentionConfig, LatentAttentionConfig, ModelConfig, MoEConfig
+from minimoe.config.checks import check_multiple
 from minimoe.errors import InputError
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.rope import read_rope
@@ -27,16 +28,9 @@ def language_model(
     windows: WindowRule = lambda f, n_layers: [],
     **more: Any,
 ) -> ModelConfig:
-    """A decoder with this attention.
+    """A decoder with this attention; `windows` says which layers have a sliding window.
 
-    Args:
-        f: the file.
-        attention: of every layer, its sliding window left out.
-        windows: the family's rule for sliding windows; no layer has one by default.
-        more: further arguments of ModelConfig; without `moe`, intermediate_size is read.
-
-    Raises:
-        InputError: a field is missing or out of range, or layer_types and the rule disagree.
+    `more` are further arguments of ModelConfig; without `moe`, intermediate_size is read.
     """
     f.for_logits(lambda: f.must_be("hidden_act", "silu", required=True), None)
     window, sliding_layers = f.for_logits(lambda: _window(f, windows), NO_WINDOW)
@@ -83,31 +77,32 @@ def _max_length(f: Fields) -> int:
     return f.assume("max_position_embeddings", length)
 
 
-def grouped_query(f: Fields, *, base: float | None = None, **more: Any) -> AttentionConfig:
-    """Grouped-query attention.
+def grouped_query(
+    f: Fields,
+    *,
+    n_kv_heads: int | None = None,
+    d_head: int | None = None,
+    base: float | None = None,
+    **more: Any,
+) -> AttentionConfig:
+    """Grouped-query attention; `more` are further arguments of AttentionConfig.
 
-    Where head_dim is absent, the heads share the model's width.
-
-    Args:
-        f: the file.
-        base: what an absent rope_theta means; None = it is required.
-        more: further arguments of AttentionConfig; without n_kv_heads, num_key_value_heads is
-            required.
+    None stands for num_key_value_heads, which is required; for head_dim, in whose absence the
+    heads share the model's width; and for a `base` (rope_theta) that is required.
     """
     n_heads = f.integer("num_attention_heads")
-    n_kv_heads = more.pop("n_kv_heads", None) or f.integer("num_key_value_heads")
-    if n_heads % n_kv_heads:
-        f.part("num_attention_heads", "num_key_value_heads")
-    if "d_head" not in more:
-        more["d_head"] = (
-            f.integer("head_dim")
-            if f.has("head_dim")
-            else f.assume("head_dim", f.part("hidden_size", "num_attention_heads"))
-        )
+    if n_kv_heads is None:
+        n_kv_heads = f.integer("num_key_value_heads")
+    check_multiple("num_attention_heads", n_heads, "num_key_value_heads", n_kv_heads)
+    if d_head is None and f.has("head_dim"):
+        d_head = f.integer("head_dim")
+    elif d_head is None:
+        d_head = f.assume("head_dim", f.part("hidden_size", "num_attention_heads"))
     return AttentionConfig(
         d_model=f.integer("hidden_size"),
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
+        d_head=d_head,
         rope=read_rope(f, base=base),
         **more,
     )
@@ -115,9 +110,7 @@ def grouped_query(f: Fields, *, base: float | None = None, **more: Any) -> Atten
 
 def key_heads(f: Fields) -> int:
     """num_key_value_heads; where it is absent every query head has its own."""
-    if f.has("num_key_value_heads"):
-        return f.integer("num_key_value_heads")
-    return f.assume("num_key_value_heads", f.integer("num_attention_heads"))
+    return f.integer("num_key_value_heads", absent=f.integer("num_attention_heads"))
 
 
 def biases(f: Fields, *, absent: bool = False) -> dict[str, bool]:
@@ -130,13 +123,9 @@ def routed_experts(
     f: Fields, *, width: str = "moe_intermediate_size", top_k: str = "num_experts_per_tok",
     **more: Any,
 ) -> MoEConfig:  # fmt: skip
-    """The routed experts.
+    """The routed experts; `width` and `top_k` name the fields of d_expert and K.
 
-    Args:
-        f: the file.
-        width: the field with the width inside one expert.
-        top_k: the field with the experts of a token.
-        more: further arguments of MoEConfig; without normalize_weights, norm_topk_prob is read.
+    `more` are further arguments of MoEConfig; without normalize_weights, norm_topk_prob is read.
     """
     if "normalize_weights" not in more:
         more["normalize_weights"] = f.for_logits(lambda: f.flag("norm_topk_prob"), True)

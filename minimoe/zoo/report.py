@@ -19,6 +19,7 @@ BRIEFLY = {
     "without_embeddings": "no emb.",
     "without_embeddings_with_mtp": "no emb.+MTP",
 }
+BESIDE_IT = ("  what it counts", "  our count of these", "  differs", "  within its rounding")
 LEGEND = (
     "What a published figure counts: all parameters; no input = without the input embedding; "
     "no emb. = also without the output head; +MTP = with the layer that predicts the token after "
@@ -45,14 +46,9 @@ def percent(share: float) -> str:
 
 
 def count_table(counts: Sequence[NamedCount]) -> str:
-    """Show every number that was counted, one column a model.
+    """Show every number that was counted, one column a model; 1 to 4 fit into 100 columns.
 
-    Args:
-        counts: 1 to 4 models; more do not fit into 100 columns.
-
-    Returns:
-        A table, and under it the explanations and notes of the published models, without a newline
-        at the end.
+    Under the table stand the explanations and notes of the published models.
     """
     models = [named.count for named in counts]
     rows: list[list[str]] = []
@@ -80,24 +76,24 @@ def count_table(counts: Sequence[NamedCount]) -> str:
     row("memory of the weights")
     for bits in WEIGHT_BITS:
         row(f"  at {bits} bits", [_bytes(model.weight_bytes[bits]) for model in models])
+    legend = []
     if any(named.published for named in counts):
-        rows += _published_rows("total", [named.total for named in counts])
-        rows += _published_rows("active", [named.active for named in counts])
+        legend = [_fill(LEGEND)]
+        for name, comparisons in (
+            ("total", [named.total for named in counts]),
+            ("active", [named.active for named in counts]),
+        ):
+            titles = (f"published: {name}", *BESIDE_IT)
+            rows += map(list, zip(titles, *map(_beside, comparisons), strict=True))
     names = [_cut(named.name, 24) for named in counts]
     table = text_table(["", *names], rows, align="l" + "r" * len(counts))
-    legend = [_fill(LEGEND)] if any(named.published for named in counts) else []
     return "\n\n".join([table, *legend, *filter(None, map(_remarks, counts))])
 
 
 def count_list(counts: Sequence[NamedCount]) -> str:
-    """Show many models, one line each, with their authors' figures.
+    """Show many models, one line each, with their authors' figures, in at most 100 columns.
 
-    Args:
-        counts: any number of models.
-
-    Returns:
-        A table of at most 100 columns, what it means, and an explanation for every published
-        figure that the count disagrees with, without a newline at the end.
+    Under the table stands an explanation for every figure that the count disagrees with.
     """
     headers = ["model", "total", "published", "differs", "active", "published", "counts",
                "differs", "agrees"]  # fmt: skip
@@ -106,19 +102,11 @@ def count_list(counts: Sequence[NamedCount]) -> str:
         total, active, count = named.total, named.active, named.count
         star = "*" if total and total.counted != count.total else " "
         counted = short(total.counted if total else count.total)
-        rows.append(
-            [
-                _cut(named.name, 18),
-                counted + star,
-                total.figure.printed if total else MISSING,
-                percent(total.relative_difference) if total else MISSING,
-                short(active.counted if active else count.active_parameters["with_embeddings"]),
-                active.figure.printed if active else MISSING,
-                BRIEFLY[active.figure.convention] if active else "all",
-                percent(active.relative_difference) if active else MISSING,
-                _verdict(named),
-            ]
-        )
+        used = short(active.counted if active else count.active_parameters["with_embeddings"])
+        printed, _, _, differs, _ = _beside(total)
+        row = [_cut(named.name, 18), counted + star, printed, differs, used]
+        printed, convention, _, differs, _ = _beside(active)
+        rows.append([*row, printed, convention if active else "all", differs, _verdict(named)])
     parts = [text_table(headers, rows, align="lrrrrrlrl"), _fill(LEGEND)]
     published = [named for named in counts if named.published]
     if any(row[1].endswith("*") for row in rows):
@@ -154,17 +142,18 @@ def _verdict(named: NamedCount) -> str:
     return f"no: {'both' if len(wrong) > 1 else wrong[0]}" if wrong else "yes"
 
 
-def _published_rows(kind: str, comparisons: Sequence[Comparison | None]) -> list[list[str]]:
-    def row(name: str, value: Callable[[Comparison], str]) -> list[str]:
-        return [name, *(MISSING if c is None else value(c) for c in comparisons)]
-
-    return [
-        row(f"published: {kind}", lambda c: c.figure.printed),
-        row("  what it counts", lambda c: BRIEFLY[c.figure.convention]),
-        row("  our count of these", lambda c: short(c.counted)),
-        row("  differs", lambda c: percent(c.relative_difference)),
-        row("  within its rounding", lambda c: "yes" if c.agrees else "no"),
-    ]
+def _beside(comparison: Comparison | None) -> tuple[str, str, str, str, str]:
+    """A published figure, what it counts, our count of these, the difference, and whether."""
+    if comparison is None:
+        return (MISSING,) * 5
+    figure = comparison.figure
+    return (
+        figure.printed,
+        BRIEFLY[figure.convention],
+        short(comparison.counted),
+        percent(comparison.relative_difference),
+        "yes" if comparison.agrees else "no",
+    )
 
 
 def _remarks(named: NamedCount) -> str:

@@ -20,17 +20,10 @@ def read_rope(f: Fields, *, interleaved: bool = False, base: float | None = None
     """Read rotary positions in the spelling of transformers 4 or 5.
 
     Version 4 writes rope_theta and rope_scaling, version 5 rope_parameters. A file may have both,
-    if they agree. Only the logits depend on them.
-
-    Args:
-        f: the file.
-        interleaved: a pair is (2i, 2i + 1).
-        base: what an absent rope_theta means; None = it is required.
-
-    Raises:
-        InputError: an unknown scaling, a missing number, or two spellings that disagree.
+    if they agree. Only the logits depend on them. `base` is what an absent rope_theta means; with
+    None it is required.
     """
-    plain = RopeConfig(interleaved=interleaved)
+    plain = RopeConfig(interleaved=interleaved)  # pairs (2i, 2i + 1)
     return f.for_logits(lambda: _read(f, plain, base), plain)
 
 
@@ -78,15 +71,16 @@ def _scaled(f: Fields, plain: RopeConfig, spelling: dict[str, Any], length: Any)
     values: dict[str, Any] = {"scaling": kind, "factor": factor}
     if kind != "linear":
         values["original_length"] = length
-    for name in SCALINGS[kind]:
-        if kind == "llama3":
-            values[name] = Fields(f.family, spelling).number(name)
-        elif spelling.get(name) is not None:
-            values[name] = as_number(name, spelling[name])
-            if values[name] == 0 and name != "attention_factor":
-                del values[name]  # zero means absent
+    if kind == "llama3":
+        numbers = Fields(f.family, spelling)
+        values |= {name: numbers.number(name) for name in SCALINGS[kind]}
     if kind == "yarn":
         values["truncate"] = spelling.get("truncate", True)
+        for name in SCALINGS[kind]:
+            if spelling.get(name) is not None:
+                values[name] = as_number(name, spelling[name])
+            if values.get(name) == 0 and name != "attention_factor":
+                del values[name]  # zero means absent
     return replace(plain, **values)
 
 

@@ -61,7 +61,8 @@ HEADS = same(
     f"{BLOCK}attention.",
     {f"{x}_proj.weight": x for x in "qkvo"}
     | {f"{x}_proj.bias": f"{x}_bias" for x in "qkvo"}
-    | {f"{x}_norm.weight": f"{x}_norm.weight" for x in "qk"},
+    | {f"{x}_norm.weight": f"{x}_norm.weight" for x in "qk"}
+    | {"sinks": "sinks"},
 )
 LATENT = same(
     f"{LAYER}self_attn.",
@@ -86,4 +87,10 @@ MOE = (
     | swiglu(f"{MLP}.experts.{{e}}", f"{FF}.experts")
     | DENSE
 )
-DEEPSEEK = STEM | LATENT | MOE | swiglu(f"{MLP}.shared_experts", f"{FF}.shared")
+DEEPSEEK = (
+    STEM
+    | LATENT
+    | MOE
+    | swiglu(f"{MLP}.shared_experts", f"{FF}.shared")
+    | same(MLP, FF, {".gate.e_score_correction_bias": ".router.expert_bias"})
+)

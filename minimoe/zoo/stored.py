@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,15 +102,10 @@ def _read_index(folder: Path) -> list[StoredTensor]:
     held = [
         tensor for file in sorted(set(file_of.values())) for tensor in _read_header(folder / file)
     ]
-    twice = sorted(name for name, times in Counter(t.name for t in held).items() if times > 1)
-    if twice:
-        raise InputError(f"{folder}: in two of the files that {INDEX} names: {listed(twice)}")
-    found = {tensor.name: tensor.file.name for tensor in held}
-    wrong = sorted(name for name in file_of if found.get(name) != file_of[name])
-    if wrong:
+    found = {(tensor.name, tensor.file.name) for tensor in held}
+    if wrong := sorted(name for name, _ in file_of.items() - found):
         raise InputError(f"{path} names tensors that are not in the file it says: {listed(wrong)}")
-    unnamed = sorted(set(found) - set(file_of))
-    if unnamed:
+    if unnamed := sorted(name for name, _ in found - file_of.items()):
         raise InputError(f"{path} does not name what its files hold: {listed(unnamed)}")
     return held
 

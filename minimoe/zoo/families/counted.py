@@ -131,20 +131,14 @@ def read_minimax_m2(f: Fields) -> ModelConfig:
     return language_model(f, grouped_query(f, qk_norm="all_heads"), moe=moe)
 
 
-ARCTIC = Family(model_type="arctic", architectures=("ArcticForCausalLM",), read=read_arctic)
-GLM4_MOE = Family(model_type="glm4_moe", architectures=("Glm4MoeForCausalLM",), read=read_glm4_moe)
-GROK_1 = Family(
-    model_type="grok-1",
-    architectures=("Grok1ForCausalLM", "Grok1ModelForCausalLM"),
-    read=read_grok_1,
-)
-HUNYUAN = Family(model_type="hunyuan", architectures=("HunYuanForCausalLM",), read=read_hunyuan)
+ARCTIC = Family("arctic", ("ArcticForCausalLM",), read_arctic)
+GLM4_MOE = Family("glm4_moe", ("Glm4MoeForCausalLM",), read_glm4_moe)
+GROK_1 = Family("grok-1", ("Grok1ForCausalLM", "Grok1ModelForCausalLM"), read_grok_1)
+HUNYUAN = Family("hunyuan", ("HunYuanForCausalLM",), read_hunyuan)
 MINIMAX = Family(
-    model_type="minimax",
-    architectures=("MiniMaxForCausalLM", "MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM"),
+    "minimax",
+    ("MiniMaxForCausalLM", "MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM"),
+    read_minimax,
     aliases=("minimax_text_01", "minimax_m1"),
-    read=read_minimax,
 )
-MINIMAX_M2 = Family(
-    model_type="minimax_m2", architectures=("MiniMaxM2ForCausalLM",), read=read_minimax_m2
-)
+MINIMAX_M2 = Family("minimax_m2", ("MiniMaxM2ForCausalLM",), read_minimax_m2)

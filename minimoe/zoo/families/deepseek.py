@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from minimoe.config import LatentAttentionConfig, ModelConfig, MoEConfig
+from minimoe.config.checks import check_choice
 from minimoe.errors import InputError
-from minimoe.zoo import rows
 from minimoe.zoo.counting import Shapes, Weight, plain_shapes
 from minimoe.zoo.family import BuiltFamily, Family
 from minimoe.zoo.fields import Fields
@@ -17,6 +17,7 @@ from minimoe.zoo.reading import (
     shared_experts,
 )
 from minimoe.zoo.rope import read_rope
+from minimoe.zoo.rows import DEEPSEEK
 from minimoe.zoo.writing import experts, write_experts, write_model
 
 
@@ -40,7 +41,8 @@ def _v2_rules(f: Fields, moe: MoEConfig) -> MoEConfig:
     That is DeepSeek's own code; transformers never reads norm_topk_prob.
     """
     f.must_be("scoring_func", "softmax")
-    method = f.must_be_one_of("topk_method", ("greedy", "group_limited_greedy"))
+    method = f.get("topk_method")
+    check_choice("topk_method", method, ("greedy", "group_limited_greedy"))
     normalize = moe.normalize_weights and moe.top_k > 1
     moe = replace(
         moe,
@@ -182,25 +184,24 @@ def _leading_dense_of(config: ModelConfig) -> tuple[int, int]:
     return 0, 1
 
 
-V1 = Family(model_type="deepseek", architectures=("DeepseekForCausalLM",), read=read_v1)
+V1 = Family("deepseek", ("DeepseekForCausalLM",), read_v1)
 V2 = BuiltFamily(
-    model_type="deepseek_v2",
-    architectures=("DeepseekV2ForCausalLM",),
-    read=read_v2,
-    write=write_v2,
-    rows=rows.DEEPSEEK,
+    "deepseek_v2",
+    ("DeepseekV2ForCausalLM",),
+    read_v2,
+    write_v2,
+    DEEPSEEK,
     attention=LatentAttentionConfig,
     sparse=True,
 )
 V3 = BuiltFamily(
-    model_type="deepseek_v3",
-    architectures=("DeepseekV3ForCausalLM",),
+    "deepseek_v3",
+    ("DeepseekV3ForCausalLM",),
+    read_v3,
+    write_v3,
+    DEEPSEEK,
     aliases=("kimi_k2",),
-    read=read_v3,
-    write=write_v3,
-    rows=rows.DEEPSEEK
-    | rows.same(rows.MLP, rows.FF, {".gate.e_score_correction_bias": ".router.expert_bias"}),
     attention=LatentAttentionConfig,
     sparse=True,
 )
-V32 = Family(model_type="deepseek_v32", architectures=("DeepseekV32ForCausalLM",), read=read_v32)
+V32 = Family("deepseek_v32", ("DeepseekV32ForCausalLM",), read_v32)

@@ -100,4 +100,4 @@ def _hyper_connections(n_streams: int, d_model: int, n_layers: int) -> tuple[Wei
     )
 
 
-FAMILY = Family(model_type="deepseek_v4", architectures=("DeepseekV4ForCausalLM",), read=read)
+FAMILY = Family("deepseek_v4", ("DeepseekV4ForCausalLM",), read)

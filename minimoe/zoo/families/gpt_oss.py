@@ -1,22 +1,14 @@
 """gpt-oss (arXiv 2508.10925)."""
 
-from dataclasses import replace
 from typing import Any
 
-from minimoe.config import ModelConfig, MoEConfig
+from minimoe.config import ModelConfig
 from minimoe.errors import InputError
+from minimoe.zoo import writing
 from minimoe.zoo.family import BuiltFamily
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.reading import biases, grouped_query, language_model, routed_experts
-from minimoe.zoo.rows import BLOCK, FF, HEADS, LAYER, MLP, STEM, Row, same
-from minimoe.zoo.writing import (
-    experts,
-    heads,
-    layer_types,
-    window_of,
-    write_experts,
-    write_model,
-)
+from minimoe.zoo.rows import FF, HEADS, MLP, STEM, Row, same
 
 
 def even_layers(f: Fields, n_layers: int) -> list[int] | None:
@@ -36,8 +28,9 @@ def read(f: Fields) -> ModelConfig:
         router_bias=True,
         biased_experts=True,
         activation="clamped_swiglu",
+        activation_alpha=f.for_logits(lambda: f.number("swiglu_alpha", absent=1.702), 1.702),
+        activation_limit=f.for_logits(lambda: f.number("swiglu_limit", absent=7.0), 7.0),
     )
-    moe = f.for_logits(lambda: _clamped(f, moe), moe)
     return language_model(f, attention, even_layers, moe=moe)
 
 
@@ -47,23 +40,15 @@ def _require_rope(f: Fields) -> None:
         raise InputError('rope_scaling is missing; add it, {"rope_type": "default"} for none')
 
 
-def _clamped(f: Fields, moe: MoEConfig) -> MoEConfig:
-    return replace(
-        moe,
-        activation_alpha=f.number("swiglu_alpha", absent=1.702),
-        activation_limit=f.number("swiglu_limit", absent=7.0),
-    )
-
-
 def write(config: ModelConfig) -> dict[str, Any]:
     """The parts of `read`; its code wants a window even if no layer has one."""
-    moe = experts(config)
-    data = write_model(config) | write_experts(config, "num_local_experts", "intermediate_size")
+    moe, data = writing.experts(config), writing.write_model(config)
+    data |= writing.write_experts(config, "num_local_experts", "intermediate_size")
     del data["norm_topk_prob"]
     return data | {
-        "attention_bias": heads(config).qkv_bias,
-        "layer_types": layer_types(config),
-        "sliding_window": window_of(config) or config.max_length,
+        "attention_bias": writing.heads(config).qkv_bias,
+        "layer_types": writing.layer_types(config),
+        "sliding_window": writing.window_of(config) or config.max_length,
         "swiglu_alpha": moe.activation_alpha,
         "swiglu_limit": moe.activation_limit,
     }
@@ -76,13 +61,12 @@ def _gate_up(name: str) -> Row:
 
 
 FAMILY = BuiltFamily(
-    model_type="gpt_oss",
-    architectures=("GptOssForCausalLM",),
-    read=read,
-    write=write,
-    rows=STEM
+    "gpt_oss",
+    ("GptOssForCausalLM",),
+    read,
+    write,
+    STEM
     | HEADS
-    | same(f"{LAYER}self_attn.", f"{BLOCK}attention.", {"sinks": "sinks"})
     | same(MLP, FF, {".router.weight": ".router.weight", ".router.bias": ".router.bias"})
     | same(MLP, FF, {".experts.down_proj_bias": ".experts.down_bias"})
     | {

@@ -74,15 +74,11 @@ def _vision(f: Fields, d_text: int) -> tuple[Weight, ...]:
 
 
 LLAMA = BuiltFamily(
-    model_type="llama",
-    architectures=("LlamaForCausalLM", "LLaMAForCausalLM"),
-    read=read,
-    write=write,
-    rows=STEM | HEADS | DENSE,
+    "llama", ("LlamaForCausalLM", "LLaMAForCausalLM"), read, write, STEM | HEADS | DENSE
 )
 LLAMA4 = Family(
-    model_type="llama4",
-    architectures=("Llama4ForConditionalGeneration", "Llama4ForCausalLM"),
+    "llama4",
+    ("Llama4ForConditionalGeneration", "Llama4ForCausalLM"),
+    read_llama4,
     aliases=("llama4_text",),
-    read=read_llama4,
 )

@@ -30,11 +30,11 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 FAMILY = BuiltFamily(
-    model_type="mixtral",
-    architectures=("MixtralForCausalLM",),
-    read=read,
-    write=write,
-    rows=STEM
+    "mixtral",
+    ("MixtralForCausalLM",),
+    read,
+    write,
+    STEM
     | HEADS
     | same(f"{LAYER}block_sparse_moe", FF, {".gate.weight": ".router.weight"})
     | swiglu(f"{LAYER}block_sparse_moe.experts.{{e}}", f"{FF}.experts", "w1 w3 w2"),

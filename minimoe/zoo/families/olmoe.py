@@ -36,11 +36,4 @@ def write(config: ModelConfig) -> dict[str, Any]:
     return data | {"attention_bias": attention.qkv_bias, "clip_qkv": attention.clip_qkv}
 
 
-FAMILY = BuiltFamily(
-    model_type="olmoe",
-    architectures=("OlmoeForCausalLM",),
-    read=read,
-    write=write,
-    rows=STEM | HEADS | MOE,
-    sparse=True,
-)
+FAMILY = BuiltFamily("olmoe", ("OlmoeForCausalLM",), read, write, STEM | HEADS | MOE, sparse=True)

@@ -4,6 +4,7 @@ from typing import Any
 
 from minimoe.config import AttentionConfig, ModelConfig, MoEConfig
 from minimoe.errors import InputError
+from minimoe.zoo import writing
 from minimoe.zoo.counting import Shapes, Weight
 from minimoe.zoo.family import BuiltFamily, Family
 from minimoe.zoo.fields import Fields
@@ -15,14 +16,6 @@ from minimoe.zoo.reading import (
     routed_experts,
 )
 from minimoe.zoo.rows import DENSE, FF, HEADS, MLP, MOE, STEM, same, swiglu
-from minimoe.zoo.writing import (
-    experts,
-    heads,
-    layer_types,
-    window_of,
-    write_experts,
-    write_model,
-)
 
 KINDS = ("full_attention", "linear_attention")
 
@@ -151,17 +144,17 @@ def every_layer(f: Fields, n_layers: int) -> list[int]:
 
 def write_qwen2(config: ModelConfig) -> dict[str, Any]:
     """A model with a window, the switch for it, and the kind of each layer."""
-    window = window_of(config)
-    return write_model(config) | {
+    window = writing.window_of(config)
+    return writing.write_model(config) | {
         "sliding_window": window,
         "use_sliding_window": window is not None,
-        "layer_types": layer_types(config),
+        "layer_types": writing.layer_types(config),
     }
 
 
 def write_qwen3(config: ModelConfig) -> dict[str, Any]:
     """Qwen2 with another name for its biases."""
-    return write_qwen2(config) | {"attention_bias": heads(config).qkv_bias}
+    return write_qwen2(config) | {"attention_bias": writing.heads(config).qkv_bias}
 
 
 def write_qwen2_moe(config: ModelConfig) -> dict[str, Any]:
@@ -170,8 +163,8 @@ def write_qwen2_moe(config: ModelConfig) -> dict[str, Any]:
         write_qwen2(config)
         | _write_experts(config)
         | {
-            "qkv_bias": heads(config).qkv_bias,
-            "shared_expert_intermediate_size": experts(config).shared_width,
+            "qkv_bias": writing.heads(config).qkv_bias,
+            "shared_expert_intermediate_size": writing.experts(config).shared_width,
         }
     )
 
@@ -184,46 +177,32 @@ def write_qwen3_moe(config: ModelConfig) -> dict[str, Any]:
 
 
 def _write_experts(config: ModelConfig) -> dict[str, Any]:
-    return write_experts(config, "num_experts", "moe_intermediate_size") | {
+    return writing.write_experts(config, "num_experts", "moe_intermediate_size") | {
         "decoder_sparse_step": 1,
         "mlp_only_layers": list(config.dense_layers),
     }
 
 
-QWEN2 = BuiltFamily(
-    model_type="qwen2",
-    architectures=("Qwen2ForCausalLM",),
-    read=read_qwen2,
-    write=write_qwen2,
-    rows=STEM | HEADS | DENSE,
-)
+QWEN2 = BuiltFamily("qwen2", ("Qwen2ForCausalLM",), read_qwen2, write_qwen2, STEM | HEADS | DENSE)
 QWEN2_MOE = BuiltFamily(
-    model_type="qwen2_moe",
-    architectures=("Qwen2MoeForCausalLM",),
-    read=read_qwen2_moe,
-    write=write_qwen2_moe,
-    rows=STEM
+    "qwen2_moe",
+    ("Qwen2MoeForCausalLM",),
+    read_qwen2_moe,
+    write_qwen2_moe,
+    STEM
     | HEADS
     | MOE
     | swiglu(f"{MLP}.shared_expert", f"{FF}.shared")
     | same(MLP, FF, {".shared_expert_gate.weight": ".shared_gate"}),
     sparse=True,
 )
-QWEN3 = BuiltFamily(
-    model_type="qwen3",
-    architectures=("Qwen3ForCausalLM",),
-    read=read_qwen3,
-    write=write_qwen3,
-    rows=STEM | HEADS | DENSE,
-)
+QWEN3 = BuiltFamily("qwen3", ("Qwen3ForCausalLM",), read_qwen3, write_qwen3, STEM | HEADS | DENSE)
 QWEN3_MOE = BuiltFamily(
-    model_type="qwen3_moe",
-    architectures=("Qwen3MoeForCausalLM",),
-    read=read_qwen3_moe,
-    write=write_qwen3_moe,
-    rows=STEM | HEADS | MOE,
+    "qwen3_moe",
+    ("Qwen3MoeForCausalLM",),
+    read_qwen3_moe,
+    write_qwen3_moe,
+    STEM | HEADS | MOE,
     sparse=True,
 )
-QWEN3_NEXT = Family(
-    model_type="qwen3_next", architectures=("Qwen3NextForCausalLM",), read=read_qwen3_next
-)
+QWEN3_NEXT = Family("qwen3_next", ("Qwen3NextForCausalLM",), read_qwen3_next)
