@@ -20,15 +20,11 @@ from minimoe.zoo.fields import Fields
 
 
 def read_hub_config(path: str | Path) -> dict[str, Any]:
-    """Read a config.json, or the one in a directory; a byte-order mark is skipped.
-
-    Raises:
-        InputError: it is not there, not JSON, or not a JSON object.
-    """
+    """Read a config.json, or the one in a directory; what is no JSON object raises InputError."""
     path = Path(path)
     path = path / "config.json" if path.is_dir() else path
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))  # skips a byte-order mark
     except OSError as error:
         raise InputError(
             f"cannot read {path}: {error.strerror}; give a config.json or its directory"
@@ -185,21 +181,18 @@ def _meaning(config: ModelConfig) -> dict[str, object]:
     fields = asdict(config)
     attention, moe = fields.pop("attention"), fields.pop("moe") or {}
     rope = attention.pop("rope") or {}
-    windows = {"windows": [config.window_of(layer) for layer in range(config.n_layers)]}
-    for name in ("sliding_window", "way"):
-        attention.pop(name, None)
-    del fields["sliding_layers"]
+    fields["windows"] = [config.window_of(layer) for layer in range(config.n_layers)]
     fields["dense_layers"] = tuple(sorted(config.dense_layers))
+    unused = {"sliding_layers", "attention.sliding_window", "attention.way",
+              "moe.allow_constant_weight", "moe.n_shared_experts", "moe.d_shared"}  # fmt: skip
     if config.moe is not None:
         moe["shared_width"] = config.moe.shared_width
-        unused = ["allow_constant_weight", "n_shared_experts", "d_shared"]
         if config.moe.activation == "swiglu":
-            unused += ["activation_alpha", "activation_limit"]
+            unused |= {"moe.activation_alpha", "moe.activation_limit"}
         if config.moe.n_expert_groups == 1:
-            unused.append("n_group_scores")
-        for name in unused:
-            moe.pop(name, None)
+            unused.add("moe.n_group_scores")
     if config.n_moe_layers == config.n_layers:
-        del fields["d_ff"]
-    parts = {"attention.": attention, "attention.rope.": rope, "moe.": moe, "": fields | windows}
-    return {at + name: value for at, part in parts.items() for name, value in part.items()}
+        unused.add("d_ff")
+    parts = {"attention.": attention, "attention.rope.": rope, "moe.": moe, "": fields}
+    named = {at + name: value for at, part in parts.items() for name, value in part.items()}
+    return {name: value for name, value in named.items() if name not in unused}

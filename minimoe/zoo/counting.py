@@ -28,20 +28,14 @@ ACTIVE: tuple[Convention, ...] = get_args(Convention)[:3]
 class Weight:
     """Weights of one name and shape that our model cannot express.
 
-    Attributes:
-        place: where they are counted.
-        name: what they are.
-        shape: of one of them. Each element of a matrix costs a token 2 FLOPs; vectors are added
-            or scale, and cost none.
-        copies: how many there are.
-        active: a token of text uses it.
+    Each element of a matrix costs a token 2 FLOPs. Vectors are added or scale, and cost none.
     """
 
-    place: Place
+    place: Place  # where they are counted
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # of one copy
     copies: int = 1
-    active: bool = True
+    active: bool = True  # a token of text uses it
 
     @property
     def n_parameters(self) -> int:
@@ -56,26 +50,15 @@ class Weight:
 
 @dataclass(frozen=True)
 class Shapes:
-    """The weights of a model, and what its attention keeps and computes.
+    """The weights of a model, and what its attention keeps and computes."""
 
-    Attributes:
-        model: the model as far as a ModelConfig can say it.
-        attention: the weights of its attention, where they are others than `model`'s.
-        extra: weights that `model` lacks.
-        cache_elements: elements that one more token of context adds to the cache; None if that is
-            no fixed number.
-        softmax_layers: layers with softmax attention over the whole context; its FLOPs are counted.
-        not_counted: the attention whose own FLOPs are not counted; None if there is none.
-        assumed: what was assumed for fields that config.json lacks, by field.
-    """
-
-    model: ModelConfig
-    attention: tuple[Weight, ...] | None = None
-    extra: tuple[Weight, ...] = ()
-    cache_elements: int | None = None
-    softmax_layers: int = 0
-    not_counted: str | None = None
-    assumed: Mapping[str, Any] = field(default_factory=dict)
+    model: ModelConfig  # the model as far as a ModelConfig can say it
+    attention: tuple[Weight, ...] | None = None  # where it has others than `model`
+    extra: tuple[Weight, ...] = ()  # weights that `model` lacks
+    cache_elements: int | None = None  # that one more token adds; None = no fixed number
+    softmax_layers: int = 0  # with softmax attention over the whole context; its FLOPs are counted
+    not_counted: str | None = None  # the attention whose own FLOPs are not counted
+    assumed: Mapping[str, Any] = field(default_factory=dict)  # for absent fields of config.json
 
     @property
     def weights(self) -> tuple[Weight, ...]:
@@ -183,11 +166,7 @@ def count_shapes(shapes: Shapes, length: int) -> ModelCount:
     attention, rescored = (n * softmax // every for n in (flops.attention, flops.rescored))
     return ModelCount(
         parameters_by_place=places,
-        active_parameters={
-            "with_embeddings": count.active_with_embeddings + added,
-            "without_input_embedding": count.active_without_input_embedding + added,
-            "without_embeddings": count.active_without_embeddings + added,
-        },
+        active_parameters={name: getattr(count, f"active_{name}") + added for name in ACTIVE},
         mtp_module=_mtp_module(model),
         cache_elements_per_token=shapes.cache_elements,
         flops_per_token=weights + attention,

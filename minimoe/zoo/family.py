@@ -14,36 +14,22 @@ from minimoe.zoo.rows import Rows
 class Family:
     """A family whose models can be counted.
 
-    Attributes:
-        model_type: its name in config.json.
-        architectures: the class names of its whole models, as config.json has them; we write the
-            first. A file with another one is a draft, a classifier or a part, and is refused.
-        read: the model that a config.json describes, as Shapes where we cannot express it.
-        aliases: other values of model_type that mean the same fields.
+    A file of another architecture is a draft, a classifier or a part, and is refused.
     """
 
-    model_type: str
-    architectures: tuple[str, ...]
-    read: Callable[[Fields], ModelConfig | Shapes]
-    aliases: tuple[str, ...] = field(default=(), kw_only=True)
+    model_type: str  # its name in config.json
+    architectures: tuple[str, ...]  # the class names of its whole models; we write the first
+    read: Callable[[Fields], ModelConfig | Shapes]  # Shapes where no ModelConfig can say it
+    aliases: tuple[str, ...] = field(default=(), kw_only=True)  # other values of model_type
 
 
 @dataclass(frozen=True)
 class BuiltFamily(Family):
-    """A family that our model computes.
-
-    Attributes:
-        read: the configuration that a config.json describes.
-        write: the fields of config.json that describe a configuration; `read` understands them.
-        rows: the tensors of its checkpoints.
-        attention: the kind of attention that its models have.
-        sparse: its models have experts.
-        optional_prefix: what the tensors' names begin with in some of its files only.
-    """
+    """A family that our model computes."""
 
     read: Callable[[Fields], ModelConfig]
-    write: Callable[[ModelConfig], dict[str, Any]]
-    rows: Rows
+    write: Callable[[ModelConfig], dict[str, Any]]  # fields of config.json that `read` understands
+    rows: Rows  # the tensors of its checkpoints
     attention: type[AttentionConfig] | type[LatentAttentionConfig] = AttentionConfig
-    sparse: bool = False
-    optional_prefix: str = ""
+    sparse: bool = False  # its models have experts
+    optional_prefix: str = ""  # what the tensors' names begin with in some of its files only

@@ -19,20 +19,13 @@ class Fields:
     """A config.json, and what was assumed for the fields that it lacks.
 
     A field that is null counts as absent. A field whose absence has no meaning is required.
-
-    Attributes:
-        family: the model_type, for messages.
-        data: config.json, parsed.
-        counting: only the number of parameters is wanted; then `for_logits` refuses nothing.
-        assumed: the values that were assumed, by field.
-        prefix: where `data` stands in the file, such as "text_config.".
     """
 
-    family: str
+    family: str  # the model_type, for messages
     data: Mapping[str, Any]
-    counting: bool = False
-    assumed: dict[str, Any] = field(default_factory=dict)
-    prefix: str = ""
+    counting: bool = False  # only parameters are wanted; then `for_logits` refuses nothing
+    assumed: dict[str, Any] = field(default_factory=dict)  # by field
+    prefix: str = ""  # where `data` stands in the file, such as "text_config."
     _silent: bool = False
 
     def has(self, name: str) -> bool:

@@ -21,16 +21,10 @@ PRESET_LENGTH = 128
 
 @dataclass(frozen=True)
 class PublishedFigure:
-    """A number of parameters as its authors print it.
+    """A number of parameters as its authors print it."""
 
-    Attributes:
-        printed: digits and a unit, such as "46.7B".
-        convention: what they count; "without_embeddings_with_mtp" also counts the layer that
-            predicts one token further, which the other conventions leave out.
-    """
-
-    printed: str
-    convention: Convention
+    printed: str  # digits and a unit, such as "46.7B"
+    convention: Convention  # what they count
 
     @property
     def value(self) -> int:
@@ -46,58 +40,34 @@ class PublishedFigure:
 
 @dataclass(frozen=True)
 class StoredCount:
-    """What the count must be: it was made in another way.
-
-    Attributes:
-        total, active: parameters; active under the three conventions.
-        kv_cache_elements_per_token: None = no fixed number.
-        method: how they were counted.
-        mtp_module: parameters of the layer that predicts the token after the next, if counted.
-    """
+    """What the count must be: it was made in another way."""
 
     total: int
-    active: dict[str, int]
-    kv_cache_elements_per_token: int | None
-    method: str
-    mtp_module: int | None = None
+    active: dict[str, int]  # by convention
+    kv_cache_elements_per_token: int | None  # None = no fixed number
+    method: str  # how they were counted
+    mtp_module: int | None = None  # the layer that predicts the token after the next, if counted
 
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model that others published; a file of `models` holds it.
+    """A model that others published, from a file in `models`."""
 
-    Attributes:
-        id: the name that `published_model` knows it by.
-        name: its authors' name.
-        kind: "moe" or "dense".
-        context: positions it was published for, in the source's words.
-        attention: in a few words.
-        config: its config.json, as far as it matters here.
-        total, active: its authors' figures; active None if they give none.
-        also: other figures that they or others printed.
-        published_source: where the figures stand.
-        counted: the count made in another way.
-        explanation: why a published figure disagrees with the count; None if they agree.
-        source: where the configuration is from.
-        from_memory: fields that were not seen in a source.
-        notes: what else a reader should know.
-    """
-
-    id: str
-    name: str
-    kind: str
-    context: str
-    attention: str
-    config: dict[str, Any]
+    id: str  # the name that `published_model` knows it by
+    name: str  # its authors' name
+    kind: str  # "moe" or "dense"
+    context: str  # positions it was published for, in the source's words
+    attention: str  # in a few words
+    config: dict[str, Any]  # its config.json, as far as it matters here
     total: PublishedFigure
-    active: PublishedFigure | None
-    also: list[str]
-    published_source: str
+    active: PublishedFigure | None  # None if its authors give none
+    also: list[str]  # other figures that they or others printed
+    published_source: str  # where the figures stand
     counted: StoredCount
-    explanation: str | None
-    source: str
-    from_memory: list[str]
-    notes: list[str]
+    explanation: str | None  # why a published figure disagrees with the count; None if they agree
+    source: str  # where the configuration is from
+    from_memory: list[str]  # fields that were not seen in a source
+    notes: list[str]  # what else a reader should know
 
 
 def published_names() -> tuple[str, ...]:
@@ -112,11 +82,7 @@ def published_models() -> tuple[PublishedModel, ...]:
 
 
 def published_model(name: str) -> PublishedModel:
-    """The published model of that name, such as "deepseek-v3".
-
-    Raises:
-        InputError: there is none; the message names those whose names are near.
-    """
+    """The published model of that name, such as "deepseek-v3"; others raise InputError."""
     if name not in published_names():
         raise InputError(
             f"there is no published model {name!r}; {_near_names(name, published_names())}"

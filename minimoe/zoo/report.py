@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from minimoe.show.tables import MISSING, si, text_table
 from minimoe.zoo.counting import ACTIVE, CACHE_BITS, WEIGHT_BITS, ModelCount
@@ -67,15 +67,16 @@ def count_table(counts: Sequence[NamedCount]) -> str:
         if any(values):
             row(f"  {place.replace('_', ' ')}", map(whole, values))
     row("KV cache of one token")
-    row("  elements", [_or_dash(model.cache_elements_per_token, whole) for model in models])
-    row(f"  at {CACHE_BITS} bits", [_or_dash(m.cache_bytes_per_token, _bytes) for m in models])
+    cached = [(m.cache_elements_per_token, m.cache_bytes_per_token) for m in models]
+    row("  elements", [MISSING if n is None else whole(n) for n, _ in cached])
+    row(f"  at {CACHE_BITS} bits", [MISSING if n is None else si(n, "B") for _, n in cached])
     row("FLOPs of one token")
     row("  positions of the text", [whole(model.length) for model in models])
     row("  forward", [_flops(model, model.flops_per_token) for model in models])
     row("  forward and backward", [_flops(m, m.training_flops_per_token) for m in models])
     row("memory of the weights")
     for bits in WEIGHT_BITS:
-        row(f"  at {bits} bits", [_bytes(model.weight_bytes[bits]) for model in models])
+        row(f"  at {bits} bits", [si(model.weight_bytes[bits], "B") for model in models])
     legend = []
     if any(named.published for named in counts):
         legend = [_fill(LEGEND)]
@@ -112,9 +113,7 @@ def count_list(counts: Sequence[NamedCount]) -> str:
     if any(row[1].endswith("*") for row in rows):
         parts.append("* as its authors count: no emb.+MTP")
     if published:
-        equal = sum(named.equals_stored_count for named in published)
-        parts.append(_agreement(published) + f"\n{equal} of {len(published)} counts equal the "
-                     "stored ones, which were made in another way, to the parameter.")  # fmt: skip
+        parts.append(_agreement(published))
     explained = [
         _fill(f"{named.name}: {named.published.explanation}", hanging=True)
         for named in published
@@ -127,10 +126,13 @@ def _agreement(published: Sequence[NamedCount]) -> str:
     totals = [named.total for named in published if named.total]
     actives = [named.active for named in published if named.active]
     wholly = sum(named.agrees for named in published)
+    equal = sum(named.equals_stored_count for named in published)
     return (
         f"Within the rounding of the published figure: {sum(c.agrees for c in totals)} of "
         f"{len(totals)} totals, {sum(c.agrees for c in actives)} of {len(actives)} active\n"
-        f"figures; all figures of {wholly} of {len(published)} models."
+        f"figures; all figures of {wholly} of {len(published)} models.\n{equal} of "
+        f"{len(published)} counts equal the stored ones, which were made in another way, to the "
+        "parameter."
     )
 
 
@@ -194,14 +196,6 @@ def _fill(text: str, *, hanging: bool = False) -> str:
         break_on_hyphens=False,
     )
     return filled.replace("\0%", " %")
-
-
-def _or_dash(value: int | None, write: Callable[[int], str]) -> str:
-    return MISSING if value is None else write(value)
-
-
-def _bytes(n: int) -> str:
-    return si(n, "B")
 
 
 def _flops(count: ModelCount, n: int) -> str:

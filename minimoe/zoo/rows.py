@@ -13,15 +13,10 @@ View = Literal["whole", "turned", "gate", "up", "gates", "ups"]
 
 @dataclass(frozen=True)
 class Row:
-    """One hub tensor, made of views of our tensors.
-
-    Attributes:
-        parts: our tensors and the view of each, in the order of the hub tensor's last axis.
-        interleaved: the parts take turns along that axis; otherwise they lie side by side.
-    """
+    """One hub tensor, made of views of our tensors, which are its parts along the last axis."""
 
     parts: tuple[tuple[str, View], ...]
-    interleaved: bool = False
+    interleaved: bool = False  # the parts take turns along that axis, not side by side
 
 
 Rows = dict[str, Row]

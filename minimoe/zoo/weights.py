@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from minimoe.config import ModelConfig
+from minimoe.config.checks import check_choice
 from minimoe.errors import InputError, listed
 from minimoe.files import usable_folder, write_file
 from minimoe.formulas.parameters import count_parameters
@@ -82,8 +83,7 @@ def load_pretrained(
 
 def _known_dtype(dtype: torch.dtype | str) -> torch.dtype:
     name = str(dtype).removeprefix("torch.")
-    if name not in DTYPES.values():
-        raise InputError(f"dtype must be one of {', '.join(DTYPES.values())}, got {name!r}")
+    check_choice("dtype", name, tuple(DTYPES.values()))
     known: torch.dtype = getattr(torch, name)
     return known
 
@@ -210,7 +210,10 @@ def save_pretrained(
         if older.name not in shards:
             older.unlink(missing_ok=True)
     if len(shards) > 1:
-        write_file(folder / INDEX, json.dumps(_index(table, shards), indent=2) + "\n")
+        n_bytes = sum(tensor.n_bytes for tensor in table.values())
+        files = {name: file for file, names in shards.items() for name in names}
+        index = {"metadata": {"total_size": n_bytes}, "weight_map": dict(sorted(files.items()))}
+        write_file(folder / INDEX, json.dumps(index, indent=2) + "\n")
     write_file(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
 
@@ -228,12 +231,6 @@ def _shards(table: dict[str, HubTensor], max_shard_bytes: int) -> dict[str, list
         return {SINGLE: groups[0]}
     n = len(groups)
     return {f"model-{i:05d}-of-{n:05d}.safetensors": names for i, names in enumerate(groups, 1)}
-
-
-def _index(table: dict[str, HubTensor], shards: dict[str, list[str]]) -> dict[str, Any]:
-    total = sum(tensor.n_bytes for tensor in table.values())
-    files = {name: file for file, names in shards.items() for name in names}
-    return {"metadata": {"total_size": total}, "weight_map": dict(sorted(files.items()))}
 
 
 def _write_shard(path: Path, tensors: dict[str, HubTensor]) -> None:

@@ -134,13 +134,11 @@ def _limited_groups(f: Fields, moe: MoEConfig, n_group_scores: int) -> MoEConfig
 
 
 def write_v2(config: ModelConfig) -> dict[str, Any]:
-    """DeepSeek-V2 chooses among all experts unless its groups are limited."""
     limited = experts(config).n_expert_groups > 1
     return _write(config) | {"topk_method": "group_limited_greedy" if limited else "greedy"}
 
 
 def write_v3(config: ModelConfig) -> dict[str, Any]:
-    """DeepSeek-V3 has one method, and pairs that lie apart or side by side."""
     rope = config.attention.rope
     interleaved = {} if rope is None else {"rope_interleave": rope.interleaved}
     return _write(config) | {"topk_method": "noaux_tc"} | interleaved
@@ -175,11 +173,10 @@ def _write(config: ModelConfig) -> dict[str, Any]:
 
 def _leading_dense_of(config: ModelConfig) -> tuple[int, int]:
     """first_k_dense_replace and moe_layer_freq that give the dense layers; (0, 1) if none do."""
-    n_layers = config.n_layers
+    n_layers, dense = config.n_layers, sorted(config.dense_layers)
     for step in range(1, n_layers + 1):
         for first in range(n_layers + 1):
-            dense = tuple(layer for layer in range(n_layers) if layer < first or layer % step)
-            if dense == tuple(sorted(config.dense_layers)):
+            if [n for n in range(n_layers) if n < first or n % step] == dense:
                 return first, step
     return 0, 1
 

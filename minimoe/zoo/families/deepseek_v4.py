@@ -39,9 +39,8 @@ def _kinds(f: Fields) -> list[str]:
     """
     if not f.has("compress_ratios"):
         return f.kinds("layer_types", (SLIDING, SPARSE, HEAVY))
-    beyond = (
-        f.integer("num_nextn_predict_layers", low=0) if f.has("num_nextn_predict_layers") else 0
-    )
+    predicting = "num_nextn_predict_layers"
+    beyond = f.integer(predicting, low=0) if f.has(predicting) else 0
     return [RATIOS[ratio] for ratio in f.kinds("compress_ratios", tuple(RATIOS), beyond)]
 
 

@@ -45,7 +45,6 @@ def _require_usual(f: Fields) -> None:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The parts of `read`."""
     return {
         "activation_function": "gelu_new",
         "layer_norm_epsilon": config.norm_eps,

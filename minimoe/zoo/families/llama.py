@@ -18,7 +18,6 @@ def read(f: Fields) -> ModelConfig:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The parts of `read`."""
     bias = heads(config).qkv_bias
     return write_model(config) | {"attention_bias": bias, "mlp_bias": config.ff_bias}
 

@@ -22,7 +22,6 @@ def read(f: Fields) -> ModelConfig:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The parts of `read`."""
     data = write_model(config) | {"sliding_window": window_of(config)}
     data |= write_experts(config, "num_local_experts", "intermediate_size")
     del data["norm_topk_prob"]

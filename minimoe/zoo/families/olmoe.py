@@ -13,7 +13,9 @@ from minimoe.zoo.writing import heads, write_experts, write_model
 
 def read(f: Fields) -> ModelConfig:
     """Queries and keys normed over all heads at once; experts in every layer."""
-    clip = f.for_logits(lambda: _clip(f), None)
+    clip: float | None = None
+    if f.has("clip_qkv"):
+        clip = f.for_logits(lambda: as_number("clip_qkv", f.get("clip_qkv")), None)
     attention = grouped_query(
         f, **biases(f), n_kv_heads=key_heads(f), qk_norm="all_heads", clip_qkv=clip
     )
@@ -25,12 +27,7 @@ def read(f: Fields) -> ModelConfig:
     return language_model(f, attention, moe=routed_experts(f, width="intermediate_size"))
 
 
-def _clip(f: Fields) -> float | None:
-    return as_number("clip_qkv", f.get("clip_qkv")) if f.has("clip_qkv") else None
-
-
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The parts of `read`."""
     attention = heads(config)
     data = write_model(config) | write_experts(config, "num_experts", "intermediate_size")
     return data | {"attention_bias": attention.qkv_bias, "clip_qkv": attention.clip_qkv}

@@ -143,7 +143,6 @@ def every_layer(f: Fields, n_layers: int) -> list[int]:
 
 
 def write_qwen2(config: ModelConfig) -> dict[str, Any]:
-    """A model with a window, the switch for it, and the kind of each layer."""
     window = writing.window_of(config)
     return writing.write_model(config) | {
         "sliding_window": window,
@@ -153,26 +152,18 @@ def write_qwen2(config: ModelConfig) -> dict[str, Any]:
 
 
 def write_qwen3(config: ModelConfig) -> dict[str, Any]:
-    """Qwen2 with another name for its biases."""
     return write_qwen2(config) | {"attention_bias": writing.heads(config).qkv_bias}
 
 
 def write_qwen2_moe(config: ModelConfig) -> dict[str, Any]:
-    """Qwen2 with experts."""
-    return (
-        write_qwen2(config)
-        | _write_experts(config)
-        | {
-            "qkv_bias": writing.heads(config).qkv_bias,
-            "shared_expert_intermediate_size": writing.experts(config).shared_width,
-        }
-    )
+    data = write_qwen2(config) | _write_experts(config)
+    data["shared_expert_intermediate_size"] = writing.experts(config).shared_width
+    return data | {"qkv_bias": writing.heads(config).qkv_bias}
 
 
 def write_qwen3_moe(config: ModelConfig) -> dict[str, Any]:
-    """Qwen3 with experts; all its layers are of one kind."""
     data = write_qwen3(config) | _write_experts(config)
-    del data["layer_types"]
+    del data["layer_types"]  # all are of one kind
     return data
 
 
