@@ -4,7 +4,6 @@ The meaning of the fields was read in transformers 5.23; each family's counts an
 against it.
 """
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -47,6 +46,8 @@ def family_of(data: Mapping[str, Any]) -> Family:
             f"model_type {given!r} is a multimodal wrapper of a {inner} text model; to count the "
             "text model alone, save its text_config as a file"
         )
+    import difflib  # only a wrong name needs it
+
     near = difflib.get_close_matches(str(given), BY_MODEL_TYPE, n=3)
     names = f"near it: {', '.join(near)}" if near else listed(list(BY_MODEL_TYPE))
     raise InputError(

@@ -1,10 +1,8 @@
 """Published models beside their authors' figures, and the count of anything with a name."""
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ class PublishedFigure:
     @property
     def value(self) -> int:
         """Parameters; `PublishedFigure("46.7B", "with_embeddings").value == 46_700_000_000`."""
-        return int(Decimal(self.printed[:-1]) * UNITS[self.printed[-1]])
+        return round(float(self.printed[:-1]) * UNITS[self.printed[-1]])
 
     @property
     def step(self) -> int:
@@ -101,6 +99,8 @@ def published_model(name: str) -> PublishedModel:
 
 def _near_names(name: str, names: Sequence[str]) -> str:
     """Advice for an unknown name: the names that are spelt much alike."""
+    import difflib  # only a wrong name needs it
+
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     return f"near it: {', '.join(near)}" if near else "minimoe count --all lists them"
 
