@@ -463,6 +463,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("llama", dict(num_key_value_heads=3), "multiple of num_key_value_heads=3, got 4"),
     ("llama", dict(hidden_act="gelu"), 'hidden_act must be "silu" for llama, got "gelu"'),
     ("llama", dict(rope_scaling={"rope_type": "dynamic"}), "got 'dynamic'"),
+    ("llama", dict(rope_scaling={"rope_type": [1]}), "llama3, yarn, got [1]"),
     ("llama", dict(rope_scaling={"rope_type": "yarn", "type": "linear"}), "'yarn' and 'linear'"),
     ("llama", dict(rope_scaling=dict(type="linear")), "factor of rope_type linear is missing"),
     ("llama", dict(rope_scaling=dict(LLAMA3, low_freq_factor=None)), "low_freq_factor is missing"),

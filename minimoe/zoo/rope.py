@@ -55,7 +55,7 @@ def _scaled(f: Fields, plain: RopeConfig, spelling: dict[str, Any], length: Any)
     """`plain`, scaled as one spelling says; older files name the kind of scaling "type"."""
     kinds = [spelling[name] for name in ("rope_type", "type") if spelling.get(name) is not None]
     kind = kinds[0] if kinds else "default"
-    if kind not in SCALINGS or any(other != kind for other in kinds):
+    if kind not in list(SCALINGS) or any(other != kind for other in kinds):
         given = " and ".join(map(repr, kinds))
         raise InputError(f"rope_type must be one of {', '.join(SCALINGS)}, got {given}")
     if kind == "default":
