@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from hub_cases import model_count
 from matplotlib.axes import Axes
 
 from minimoe import (
@@ -59,9 +60,7 @@ from minimoe.trained import trained_card
 from minimoe.training.checkpoint import load_model, resume, save_checkpoint, train_in_folder
 from minimoe.training.loop import start
 from minimoe.zoo.configs import model_config_from_hub, read_hub_config
-from minimoe.zoo.counting import model_count
-from minimoe.zoo.published import count_named
-from minimoe.zoo.records import published_model
+from minimoe.zoo.published import count_named, published_model
 
 INF = float("inf")
 NAN = float("nan")
