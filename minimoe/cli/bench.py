@@ -1,9 +1,9 @@
 """`minimoe bench`."""
 
 import argparse
+from pathlib import Path
 
 from minimoe.cli.shared import json_option, progress, say
-from minimoe.files import usable_file
 
 HELP = "time the layer beside a dense one and beside transformers"
 EXAMPLE = "--quick"
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
     from minimoe.experiments.bench.output import as_json, report
 
     benchmark = run_benchmark(
-        usable_file(options.out),
+        Path(options.out),
         None if options.shapes is None else options.shapes.split(","),
         quick=options.quick,
         bfloat16=options.bfloat16,

@@ -1,9 +1,10 @@
 """Run times of several computations, interleaved, and the peak rates of the machine."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median, quantiles
+from typing import TypeVar
 
 import torch
 
@@ -11,6 +12,7 @@ from minimoe.config import InputError
 from minimoe.formulas.roofline import MachinePeak
 
 Rounds = Callable[[int, int], Iterable[int]]
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,13 @@ class Ratio:
 
 
 def time_interleaved(
-    runs: Mapping[str, Callable[[], object]],
+    runs: Mapping[Name, Callable[[], object]],
     *,
     rounds: int = 9,
     warm_up: int = 2,
     progress: Rounds = range,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, Timing]:
+) -> dict[Name, Timing]:
     """Time several computations in turns, A B C A B C, so that a slow phase slows all of them.
 
     Args:
@@ -88,7 +90,7 @@ def time_interleaved(
         raise InputError(
             f"rounds must be at least 2 and warm_up at least 0, got {rounds} and {warm_up}"
         )
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    seconds: dict[Name, list[float]] = {name: [] for name in runs}
     for number in progress(0, warm_up + rounds):
         for name, run in runs.items():
             start = clock()
