@@ -328,14 +328,14 @@ MUTANTS = (
     # Data ----------------------------------------------------------------------------------------
     Mutant(
         "validation documents in training",
-        "minimoe/data/corpus.py",
+        "minimoe/data/text.py",
         "enumerate(documents, start=1) if i % every",
         "enumerate(documents, start=1) if i",
         "tests/test_text.py",
     ),
     Mutant(
         "near-identical lines leak",
-        "minimoe/data/corpus.py",
+        "minimoe/data/text.py",
         "any(letters(line) not in trained",
         "any(line not in trained",
         "tests/test_text.py",
