@@ -17,7 +17,6 @@ from minimoe.measure.routes import (
     dead_experts,
     expert_load,
     max_violation,
-    mean_load,
     removal_cost,
     saturation,
     trace,
@@ -78,13 +77,6 @@ def test_the_load_is_the_counted_share_and_sums_to_1(n_tokens: int, top_k: int, 
     got = expert_load(chosen)
     assert got.tolist() == pytest.approx([n / (n_tokens * top_k) for n in counted], abs=1e-15)
     assert float(got.sum()) == pytest.approx(1, abs=1e-14)
-
-
-def test_batches_are_weighed_by_their_assignments() -> None:
-    batches = [routing([[0], [0], [0], [1]], 2), routing([[1]], 2)]
-    assert mean_load(batches).tolist() == [0.6, 0.4]  # the mean of the loads would be (3/8, 5/8)
-    together = routing([[0], [0], [0], [1], [1]], 2)
-    assert torch.equal(mean_load(batches), expert_load(together))
 
 
 def test_dead_experts_have_their_documented_value() -> None:

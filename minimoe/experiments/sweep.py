@@ -11,6 +11,7 @@ from minimoe.config import InputError, ModelConfig, TrainConfig
 from minimoe.data.batches import Batch
 from minimoe.data.text import Corpus
 from minimoe.measure.bits import bits_per_byte
+from minimoe.measure.routes import model_load
 from minimoe.model.routing import Routing, RoutingRule
 from minimoe.model.transformer import Transformer
 from minimoe.training.loop import Losses, Run, StepRecord, next_batch, start, train
@@ -139,19 +140,5 @@ def _outcome(run: Run, watch: _Watch, corpus: Corpus, batches: Sequence[Batch]) 
         n_dropped=watch.n_dropped,
         n_assignments=watch.n_assignments,
         bits_per_byte=bits_per_byte(run.model, batches, corpus.domains) if batches else {},
-        judged_load=_judged_load(run.model, batches),
+        judged_load=model_load(run.model, batches),
     )
-
-
-@torch.no_grad()
-def _judged_load(model: Transformer, batches: Sequence[Batch]) -> Tensor:
-    """The load of each MoE layer over all batches together."""
-    counts = [
-        torch.stack([routing.assigned_per_expert for routing in routings])
-        for batch in batches
-        if (routings := model(batch.inputs)[1])
-    ]
-    if not counts:
-        return torch.empty(0, 0, dtype=torch.float64)
-    total = torch.stack(counts).sum(0).double()
-    return total / total.sum(-1, keepdim=True)

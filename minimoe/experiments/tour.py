@@ -21,7 +21,7 @@ from minimoe.formulas.parameters import count_parameters
 from minimoe.measure.bits import bits_per_byte
 from minimoe.measure.flops import measured_flops
 from minimoe.measure.parameters import touched_parameters
-from minimoe.measure.routes import mean_load
+from minimoe.measure.routes import model_load
 from minimoe.model.transformer import Transformer
 from minimoe.show.report import Contender, Point, comparison_rows, tour_page, verdicts
 from minimoe.show.sample import Sample
@@ -197,8 +197,6 @@ def _measure(
     touched = touched_parameters(model, tokens[0, :32]).unique()
     if len(touched) != 1:
         raise AssertionError(f"tokens touched {touched.tolist()} parameters: not one number")
-    with torch.no_grad():
-        by_batch = [model(batch.inputs)[1] for batch in judged]
     return Contender(
         name=name,
         total_parameters=sum(p.numel() for p in model.parameters()),
@@ -209,7 +207,7 @@ def _measure(
         bits_per_byte=bits_per_byte(model, judged, text.validation.domains),
         seconds=curve[-1].seconds,
         tokens=curve[-1].tokens,
-        load=[mean_load(layer).tolist() for layer in zip(*by_batch, strict=True)],
+        load=model_load(model, judged).tolist(),
         curve=curve,
     )
 

@@ -54,8 +54,7 @@ def normalised_mutual_information(counts: Float[Tensor, "*Z E Y"]) -> float:
     """Compute the mutual information divided by the smaller of the two entropies.
 
     It is 1 if the expert determines the label or the label determines the expert. It is 0 if they
-    are independent or if one of them never changes. The smaller entropy is the largest possible
-    value: 16 experts can determine 3 languages, but 3 languages cannot determine 16 experts.
+    are independent or if one of them never changes.
 
     Returns:
         A number without unit, in [0, 1]. Counts ((1, 0), (1, 0), (0, 2)) have 1; counts
@@ -66,7 +65,7 @@ def normalised_mutual_information(counts: Float[Tensor, "*Z E Y"]) -> float:
 
 
 def _information(counts: Float[Tensor, "*Z E Y"]) -> tuple[float, float]:
-    """Compute the mutual information and the smaller entropy, both in bits and given Z."""
+    """The mutual information and the smaller entropy, both in bits and given Z."""
     p = counts.double() / counts.sum()
     given = _bits(p.sum((-2, -1)))
     expert, label = _bits(p.sum(-1)) - given, _bits(p.sum(-2)) - given
@@ -92,15 +91,14 @@ def specialisation(
     Tokens of one text are not independent: neighbours often share a language, a word, an expert.
     The unit of observation is therefore a group of tokens, such as a window or a sentence.
 
-    Control: each group gets the labels of another group. They keep their order, start at a random
-    place and repeat if there are too few. So labels keep their frequencies and their runs, and lose
-    their relation to the tokens. A label that is constant in a group (a domain) is shuffled between
-    groups; a label that is the same in all groups (the position) is shuffled within them. Shuffling
-    single tokens would break the runs, and a domain would look like a specialisation.
+    Control: each group gets the labels of another group, in their order, from a random place on,
+    repeated if there are too few. So labels keep their frequencies and their runs, and lose their
+    relation to the tokens. Shuffling single tokens would break the runs, and a domain would look
+    like a specialisation.
 
-    Interval: a bootstrap over groups, by hand, because it draws groups of different length. A
-    resample holds fewer different groups than the text, which raises its information. This shift is
-    subtracted, so that `nmi`, its interval and its control have the same bias.
+    Interval: a bootstrap over groups. A resample holds fewer different groups than the text, which
+    raises its information. This shift is subtracted, so that `nmi`, its interval and its control
+    have the same bias.
 
     Args:
         expert_ids: the chosen experts.
@@ -119,7 +117,17 @@ def specialisation(
     Raises:
         InputError: fewer than 2 groups, a group in two places, or a number below 1.
     """
-    _check(labels, groups, n_shuffles, n_resamples)
+    n_runs, n_groups = len(torch.unique_consecutive(groups)), len(groups.unique())
+    if n_groups < 2:
+        raise InputError(f"groups must hold at least 2 groups to shuffle labels, got {n_groups}")
+    if n_runs != n_groups:
+        raise InputError(
+            f"the tokens of a group must be adjacent, got {n_runs} runs of {n_groups} groups"
+        )
+    if min(n_shuffles, n_resamples) < 1:
+        raise InputError(
+            f"n_shuffles and n_resamples must be at least 1, got {n_shuffles} and {n_resamples}"
+        )
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.unique_consecutive(groups, return_counts=True)[1]
     table = _Table(expert_ids.long(), labels.long(), given, lengths)
@@ -179,20 +187,3 @@ class _Table:
         n = len(self.lengths)
         draws = torch.randint(n, (n,), generator=generator)
         return torch.bincount(draws, minlength=n).double()
-
-
-def _check(
-    labels: Int[Tensor, "T"], groups: Int[Tensor, "T"], n_shuffles: int, n_resamples: int
-) -> None:
-    n_groups = len(groups.unique())
-    if n_groups < 2:
-        raise InputError(f"groups must hold at least 2 groups to shuffle labels, got {n_groups}")
-    n_runs = len(torch.unique_consecutive(groups))
-    if n_runs != n_groups:
-        raise InputError(
-            f"the tokens of a group must be adjacent, got {n_runs} runs of {n_groups} groups"
-        )
-    if min(n_shuffles, n_resamples) < 1:
-        raise InputError(
-            f"n_shuffles and n_resamples must be at least 1, got {n_shuffles} and {n_resamples}"
-        )
