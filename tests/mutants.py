@@ -435,8 +435,8 @@ MUTANTS = (
     Mutant(
         "information over the larger entropy",
         "minimoe/measure/specialisation.py",
-        "_bits(p), min(expert, label)",
-        "_bits(p), max(expert, label)",
+        "most = expert + label + given - _bits(p), min(expert, label)",
+        "most = expert + label + given - _bits(p), max(expert, label)",
         "tests/test_specialisation.py",
     ),
     Mutant(

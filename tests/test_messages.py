@@ -37,8 +37,7 @@ from minimoe.data.batches import training_batch, validation_batches
 from minimoe.data.folder import folder_text
 from minimoe.data.languages import markov_language
 from minimoe.data.text import Corpus
-from minimoe.experiments.granularity.layers import finer
-from minimoe.experiments.granularity.results import paired
+from minimoe.experiments.granularity import finer, paired
 from minimoe.experiments.routed import routed_sample
 from minimoe.experiments.sweep import Trial, sweep
 from minimoe.experiments.tour import run_tour

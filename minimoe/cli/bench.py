@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from minimoe.cli.shared import json_option, progress, say
+from minimoe.cli.shared import progress, say
 
 HELP = "time the layer beside a dense one and beside transformers"
 EXAMPLE = "--quick"
@@ -16,7 +16,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bfloat16", action="store_true", help="the layers in bfloat16 too")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
     parser.add_argument("--out", default="bench.png", help="the figure, png or svg (bench.png)")
-    json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:

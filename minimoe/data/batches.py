@@ -65,7 +65,7 @@ def training_batch(
 
 
 def validation_batches(
-    corpus: Corpus, *, batch_size: int, length: int, max_bytes: int | None = None
+    corpus: Corpus, *, batch_size: int = 32, length: int, max_bytes: int | None = None
 ) -> Iterator[Batch]:
     """Cut the text into windows whose targets do not overlap, in order.
 

@@ -37,12 +37,8 @@ def run_benchmark(
         parts: of PARTS; None for all, or for those of QUICK_PARTS.
         quick: fewer parts, rounds and points.
         bfloat16: the layers in bfloat16 too, beside a dense layer in bfloat16.
-        device: "cpu" or "cuda".
         say: gets lines for the user.
         progress: gets the first round and the number of rounds, returns an iterable over them.
-
-    Returns:
-        What was measured.
 
     Raises:
         InputError: an unknown part, no such device, or another kind of figure.
