@@ -42,16 +42,17 @@ sentence = "No, 中"
 #
 # A **token** is one byte here, so there are V = 256 different ones. A **parameter**, or weight, is
 # one number that training sets. Most parameters stand in a **matrix**, a table of numbers. A matrix
-# of shape [m, n] turns a vector of n numbers into m numbers. Each of these is a sum of n products.
+# of shape [m, n] turns a vector of n numbers into m numbers. Each of the m is a sum of n products.
+#
+# A transformer has these parts:
 
 # %% [markdown]
 # 1. The **embedding** is a matrix [V, D]. The row of a token is looked up.
 # 2. The row starts the **residual stream**, the vector of this token. Each layer reads the stream
 #    and adds its result to it.
-# 3. A **block** has two layers: attention, then feed-forward. Each reads the stream through a
-#    **norm**, which rescales it with D parameters.
-# 4. At the end stand a last norm and the **output head**, a matrix [V, D]. It gives each possible
-#    next token a score.
+# 3. A **block** has two layers, attention and feed-forward. Each has a **norm** of D parameters,
+#    which rescales the stream.
+# 4. One more norm and the **output head**, a matrix [V, D], give each possible next token a score.
 
 # %%
 V = 256
@@ -84,7 +85,7 @@ same = torch.allclose(by_hand, block.ff(x))
 finding("SwiGLU by hand gives the output of the package.", same, numbers=len(by_hand))
 
 # %% [markdown]
-# These are all tensors of the first block:
+# These are all tensors of the first block. `gate_up` holds gate and up, one below the other.
 
 # %%
 Table(["tensor", "shape", "parameters"], [
@@ -111,51 +112,50 @@ finding("Three counts give one number.", on_paper == count.total == n_tensors, n
 
 # %% [markdown]
 # The same function counts a real model. DeepSeek LLM 67B is the dense model that DeepSeek-V2 was
-# compared with. It has 95 blocks, and its sizes stand in the next cell.
+# compared with. Its sizes stand in the next cell.
 
 # %%
-D_67, blocks_67, V_67 = 8192, 95, 102400
-paper_67 = blocks_67 * block_parameters(D_67, 64, 8, 128, 22016) + 2 * V_67 * D_67 + D_67
-print(f"{paper_67:,} parameters")
+heads_67 = AttentionConfig(d_model=8192, n_heads=64, n_kv_heads=8, d_head=128)
+real = ModelConfig(n_layers=95, attention=heads_67, d_ff=22016, vocab_size=102400)
+n_67 = 95 * block_parameters(8192, 64, 8, 128, 22016) + 2 * 102400 * 8192 + 8192
+print(f"{n_67:,} parameters, {n_67 // count.total:,} times ours")
 
 # %%
 published = 67.4  # billions
-finding("Your count rounds to the published one.", round(paper_67 / 1e9, 1) == published,
-        published=published, counted=paper_67 / 1e9)
+finding("Your count rounds to the published one.", round(n_67 / 1e9, 1) == published,
+        published=published, counted=n_67 / 1e9)
 
 # %%
 guess_2 = ...  # which share of the real model's parameters is in its feed-forward layers?
 predict("01.2", guess_2, a="less than a third", b="one to two thirds", c="more than two thirds")
 
 # %%
-heads_67 = AttentionConfig(d_model=D_67, n_heads=64, n_kv_heads=8, d_head=128)
-real = ModelConfig(n_layers=blocks_67, attention=heads_67, d_ff=22016, vocab_size=V_67)
 shares = {}
 for name, c in {"ours": count, "DeepSeek LLM 67B": count_parameters(real)}.items():
     parts = {"feed-forward": c.dense, "attention": c.attention, "embedding": c.embedding}
     parts |= {"output head": c.head, "norms": c.norms}
     shares[name] = {part: 100 * n / c.total for part, n in parts.items()}
 plot_stacked(plt.subplots(figsize=(8, 2.8))[1], shares, "% of all parameters")
-most = shares["DeepSeek LLM 67B"]["feed-forward"]
-predict("01.2", measured={"a": most < 33.3, "b": 33.3 <= most <= 66.7, "c": most > 66.7})
+most = shares["DeepSeek LLM 67B"]["feed-forward"] / 100
+predict("01.2", measured={"a": most < 1 / 3, "b": 1 / 3 <= most <= 2 / 3, "c": most > 2 / 3})
 
 # %% [markdown]
-# **Look.** Two bars, each 100 % of a model. The feed-forward layers hold the largest part: 52.4 % of
-# ours and 76.2 % of the real model. Attention comes next. Embedding and output head, 11.1 % each in
-# ours, are small in the real model. The norms cannot be seen. Later notebooks split the largest
-# part into experts.
+# **Look.** Two bars, each 100 % of a model. The feed-forward layers hold the largest part: about half
+# of ours and three quarters of the real model. Attention comes next. Embedding and output head are
+# small in the real model, and the norms cannot be seen. Later notebooks split the largest part into
+# experts.
 
 # %%
 largest = [max(parts, key=parts.get) for parts in shares.values()]
 finding("In both models the feed-forward layers hold the most.", set(largest) == {"feed-forward"},
-        ours=shares["ours"]["feed-forward"], real=most)
+        ours=shares["ours"]["feed-forward"] / 100, real=most)
 
 # %% [markdown]
 # ## Which weights does one token read?
 #
-# The model reads the sentence byte by byte. We watch the operands of every operation and mark each
-# weight that is read. The configuration is not asked. The sentence has a comma, which is common,
-# and a Chinese character of three bytes, which are rare in English.
+# The model reads the sentence byte by byte. We watch every operation and mark each weight that it
+# reads. The sentence starts with a letter that is common in English. It ends with a Chinese
+# character of three bytes, which are rare there.
 
 # %%
 guess_3 = ...  # compare the last byte (rare) with the first one (common)
@@ -179,7 +179,7 @@ Table(["byte", "weights read", "% of all"], [
 
 # %%
 all_but_rows = count.total - (V - 1) * D
-finding("Each token reads all but the embedding of the others.", set(read) == {all_but_rows},
+finding("Each token reads all but the embedding rows of the others.", set(read) == {all_but_rows},
         read=all_but_rows, of=count.total)
 
 # %% [markdown]
@@ -195,9 +195,9 @@ finding("The meter sees that weights are left out.", meter.n_touched == 2 * D,
 # %% [markdown]
 # ## How much computing does one token cost?
 #
-# A **FLOP** is one operation with real numbers: a multiplication or an addition. A weight in a
-# matrix is multiplied with one number of the token, and the product is added to a sum. So it costs
-# 2 FLOPs. We run a text of L tokens and count the FLOPs of every matrix product that torch does.
+# A **FLOP** is one floating-point operation: a multiplication or an addition. A weight in a matrix is
+# multiplied with one number of the token, and the product is added to a sum. So it costs 2 FLOPs.
+# We run a text of L tokens and count the FLOPs of every matrix product that torch does.
 
 # %%
 guess_4 = ...  # how many FLOPs does one token cost for each parameter of the model?
@@ -246,47 +246,52 @@ finding("Your count and the measured FLOPs agree.", one * L == forward, FLOPs=f"
 # ## What does a long text cost?
 #
 # In a long text each token meets more tokens. At some length, attention costs a token as much as all
-# weights do. The real model has over 450,000 times our parameters.
+# weights do. The real model has 457,851 times our parameters.
 
 # %%
 guess_6 = ...  # compare this length in the real model with that in ours
 predict("01.6", guess_6, a="shorter", b="up to 10 times as long", c="over 10 times as long")
 
 # %%
-models, lengths = {"ours": config, "DeepSeek LLM 67B": real}, [2**k for k in range(6, 18)]
-curves, equal = {}, []
-for name, c in models.items():
-    flops = [count_flops(c, n) for n in lengths]
-    curves[name] = (lengths, [100 * f.attention / f.forward for f in flops])
-    equal.append(flops[0].weights / flops[0].attention * lengths[0])
-ratio = equal[1] / equal[0]
-plot_curves(plt.subplots()[1], curves, "tokens in the text", "attention, % of FLOPs", log_x=True)
+short, short_67 = count_flops(config, 1), count_flops(real, 1)
+ratio = short_67.weights / short_67.attention / (short.weights / short.attention)
 predict("01.6", measured={"a": ratio < 1, "b": 1 <= ratio <= 10, "c": ratio > 10})
 
+# %%
+curves, lengths = {}, [2**k for k in range(6, 18)]
+for name, c in {"ours": config, "DeepSeek LLM 67B": real}.items():
+    flops = [count_flops(c, n) for n in lengths]
+    curves[name] = (lengths, [100 * f.attention / f.forward for f in flops])
+plot_curves(plt.subplots()[1], curves, "tokens in the text", "attention, % of FLOPs", log_x=True)
+
 # %% [markdown]
-# **Look.** Two rising curves over the length, on a logarithmic axis. Ours passes 50 % between 256
-# and 512 tokens and ends near 100 %. The curve of the real model has the same shape far to the
-# right. Its matrices grow with the square of the width, and attention grows only with the width.
+# **Look.** Two rising curves over the length, on a logarithmic axis. Ours passes one half early and
+# ends near 100 %. The curve of the real model has the same shape far to the right. The matrices of a
+# layer grow with the square of the width. Attention grows only with the width.
 
 # %% tags=["exercise"]
 # 01.7
 
 # %%
-real_multiplied = count_flops(real, 1).weights // 2
+multiplied_67 = short_67.weights // 2
 ours_at = equal_length(n_multiplied, n_layers, H, d)
-real_at = equal_length(real_multiplied, blocks_67, 64, 128)
-at = count_flops(real, 4096)
+real_at = equal_length(multiplied_67, 95, 64, 128)
 print(f"equal at {ours_at:,.0f} tokens (ours) and {real_at:,.0f} (the real model)")
-print(f"at 4,096 tokens attention is {100 * at.attention / at.forward:.1f} % of the real model")
 
 # %%
 finding("The real model needs a text more than 10 times as long.", real_at > 10 * ours_at,
         times=real_at / ours_at)
 
 # %% [markdown]
-# The real model was trained with texts of 4,096 tokens. At this length attention is a small part of
-# its cost.
-#
+# The real model was trained with texts of 4,096 tokens. How large is the part of attention there?
+
+# %%
+at = count_flops(real, 4096)
+part = at.attention / at.forward
+finding("At 4,096 tokens attention is less than a tenth of the real model's cost.", part < 0.1,
+        part=part)
+
+# %% [markdown]
 # ## What does training cost?
 #
 # A training step runs **forward**, which gives a loss. Then it runs **backward**, which gives each
@@ -316,32 +321,37 @@ finding("Weights cost 3 forward passes and attention 3.5.",
 
 # %% [markdown]
 # Hence a rule of thumb: training costs 6 FLOPs for each parameter and each token. It is written
-# $6ND$, where N counts parameters and D counts tokens (here D is no width). It counts the
-# embedding, which is only looked up, and leaves out attention. How wrong is it?
+# $6ND$, with N parameters and D tokens (here D is no width). With all parameters as N, it counts the
+# embedding, which is only looked up. It leaves out attention. How wrong is it?
 
 # %% tags=["exercise"]
 # 01.9
 
 # %%
-n_67 = count_parameters(real).total
+mine = exact_over_6n(count.total, n_multiplied, n_layers, H, d, L)
+finding("Your ratio agrees with the measured training FLOPs.",
+        abs(mine - training / L / (6 * count.total)) < 1e-9, exact_over_rule=mine)
+
+# %%
 Table(["tokens in the text", "ours", "DeepSeek LLM 67B"], [
     (n, round(exact_over_6n(count.total, n_multiplied, n_layers, H, d, n), 2),
-     round(exact_over_6n(n_67, real_multiplied, blocks_67, 64, 128, n), 2))
+     round(exact_over_6n(n_67, multiplied_67, 95, 64, 128, n), 2))
     for n in (8, 128, 1024, 4096, 32768)
 ])
 
+# %% [markdown]
+# **Look.** At its own length, 4,096 tokens, the real model costs 1.10 times the rule. At 32,768
+# tokens it costs 1.87 times the rule. Our small model costs 4 times the rule at 1,024 tokens. A value
+# below 1 means that the embedding, which is free, counts more in the rule than attention costs.
+
 # %%
-exact = count_flops(real, 4096).training_per_token / (6 * n_67)
-finding("For the real model at 4,096 tokens the rule is less than 15 % too low.", 1 < exact < 1.15,
-        exact_over_rule=exact)
+exact = exact_over_6n(n_67, multiplied_67, 95, 64, 128, 4096)
+finding("At 4,096 tokens the real model costs more than the rule, by less than 15 %.",
+        1 < exact < 1.15, exact_over_rule=exact)
 
 # %% [markdown]
-# At its own length the real model costs 1.10 times the rule. At 32,768 tokens it is 1.87 times. Our
-# small model costs 4 times the rule at 1,024 tokens. A value below 1 means that the look-up, which
-# is free, outweighs attention.
-#
-# Forward alone, which is all that *reading* needs, costs about $2ND$. Who confuses the two rules is
-# wrong by a factor of 3.
+# *Reading* a text needs only the forward pass, about $2ND$. To confuse the two rules is an error of
+# a factor of 3.
 
 # %% [markdown]
 # ## What does a larger model cost?
@@ -360,22 +370,25 @@ ways = {"wider": [replace(config, d_ff=F * t) for t in times],
         "more blocks": [replace(config, n_layers=n_layers * t) for t in times]}
 size = {way: [count_parameters(c).total for c in cs] for way, cs in ways.items()}
 cost = {way: [count_flops(c, L).forward_per_token for c in cs] for way, cs in ways.items()}
-slope = {way: (cost[way][-1] - one) / (size[way][-1] - count.total) for way in ways}
-low, high = min(slope.values()), max(slope.values())
+
+# %%
+added = {way: (cost[way][-1] - one) / (size[way][-1] - count.total) for way in ways}
+low, high = min(added.values()), max(added.values())
 predict("01.10", measured={"a": low < 2, "b": low == high == 2, "c": low >= 2 and high > 2})
 curves = {way: ([n / 1e6 for n in size[way]], [f / 1e6 for f in cost[way]]) for way in ways}
 plot_curves(plt.subplots()[1], curves, "parameters, millions", "FLOPs per token, millions")
 
 # %% [markdown]
-# **Look.** Two straight lines. Each added parameter of a wider layer costs every token 2 FLOPs. More
-# blocks are steeper, 2.85 FLOPs for each parameter, because each block brings its own attention. A
-# model with many parameters and a low cost would lie far below both lines.
+# **Look.** Two straight lines. Each added parameter of a wider layer costs every token 2 FLOPs. The
+# line for more blocks is steeper, because each block brings its own attention. A model with many
+# parameters and a low cost would lie far below both lines.
 
 # %%
-finding("Wider layers cost exactly 2 FLOPs for each parameter.", slope["wider"] == 2, FLOPs=slope["wider"])
+wider, deeper = added.values()
+finding("A parameter of a wider layer costs exactly 2 FLOPs.", wider == 2, FLOPs=wider)
 
 # %%
-finding("More blocks cost more than that.", slope["more blocks"] > 2, FLOPs=slope["more blocks"])
+finding("A parameter of more blocks costs more.", deeper > 2, FLOPs=deeper)
 
 # %%
 built = [measured_flops(Transformer(cs[1]), tokens) / L for cs in ways.values()]
@@ -424,9 +437,9 @@ expect_error(replace, heads, n_kv_heads=H - 1)
 my_sentence = "What does this cost? 多少钱？"
 
 n_bytes = len(my_sentence.encode())
-mine = count_flops(config, max(n_bytes, 1))
+pays = count_flops(config, max(n_bytes, 1))
 Table(["tokens", "FLOPs to read", "FLOPs to train", "attention, % of reading"], [
-    (n_bytes, f"{mine.forward:,}", f"{mine.training:,}", 100 * mine.attention / mine.forward)
+    (n_bytes, f"{pays.forward:,}", f"{pays.training:,}", 100 * pays.attention / pays.forward)
 ])
 
 # %% [markdown]
@@ -447,9 +460,10 @@ Table(["tokens", "FLOPs to read", "FLOPs to train", "attention, % of reading"], 
 # that reads fewer weights than another. Whether skipped weights save time is the question of
 # notebook 04.
 #
-# **Source.** Kaplan and others, arXiv 2001.08361, section 2.1 ($6N$, where N leaves out the
-# embeddings). DeepSeek LLM, arXiv 2401.02954, Table 2 (sizes, 4,096 tokens). Ainslie and others,
-# arXiv 2305.13245 (grouped heads). Shazeer, arXiv 2002.05202 (SwiGLU). Dao and others, arXiv
-# 2205.14135, section 3.1 (scores that are computed again).
+# **Source.** Kaplan and others, arXiv 2001.08361, section 2.1: $6N$, where N leaves out the
+# embeddings; it counts half as many FLOPs for attention as we do. DeepSeek LLM, arXiv 2401.02954,
+# Table 2 (sizes, 4,096 tokens). DeepSeekMoE, arXiv 2401.06066, Table 6 (67.4 billion). Ainslie and
+# others, arXiv 2305.13245, section 2.2 (grouped heads). Shazeer, arXiv 2002.05202, section 2
+# (SwiGLU). Dao and others, arXiv 2205.14135, section 3.1 (scores computed again).
 #
 # **Next.** [02 · What does an MoE layer do to one token?](02_moe_layer.ipynb)

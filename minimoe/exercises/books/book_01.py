@@ -278,7 +278,7 @@ EQUAL = Exercise(
     id="01.7",
     title="Where attention costs as much as the weights",
     level=2,
-    minutes=6,
+    minutes=5,
     task="""
         Take `token_flops` apart: one part does not depend on the length, the other grows with it.
         Return the length at which both are equal. With 480 parameters in matrices and 2 layers of
