@@ -1,9 +1,8 @@
 # %% [markdown]
 # # 01 · What does a dense transformer pay for each token?
 #
-# **You will be able to** count the parameters and the computing of a transformer on paper, check
-# both counts against a running model, and say how far to trust the rule "training costs 6 FLOPs
-# for each parameter and token".
+# **You will be able to** count the parameters and the computing of a transformer on paper. You check
+# both counts against a running model. You can say where the rule of thumb for training is wrong.
 #
 # *Claims:* none of its own; it prepares `moe-sparse` and `moe-monolith`. *Needs:* notebook 00;
 # matrix products. *Takes* about 50 minutes, 4 exercises. *Runs in* about 10 s.
@@ -40,19 +39,18 @@ sentence = "No, 中"
 # %% [markdown]
 # ## What is a dense transformer made of?
 #
-# A **token** is one byte here, so there are V = 256 different ones. A **parameter**, or weight, is
-# one number that training sets. Most parameters stand in a **matrix**, a table of numbers. A matrix
-# of shape [m, n] turns a vector of n numbers into m numbers. Each of the m is a sum of n products.
-#
-# A transformer has these parts:
+# A **token** is one byte here, so there are V = 256 different ones. A **parameter**, or **weight**, is
+# one number that training sets. Most stand in a **matrix**, a table of numbers. A matrix of shape
+# [m, n] turns a vector of n numbers into m numbers. Each of the m is a sum of n products.
 
 # %% [markdown]
+# A **dense** transformer sends every token through all of its layers:
+#
 # 1. The **embedding** is a matrix [V, D]. The row of a token is looked up.
-# 2. The row starts the **residual stream**, the vector of this token. Each layer reads the stream
-#    and adds its result to it.
-# 3. A **block** has two layers, attention and feed-forward. Each has a **norm** of D parameters,
-#    which rescales the stream.
-# 4. One more norm and the **output head**, a matrix [V, D], give each possible next token a score.
+# 2. This row starts the **residual stream**: a vector to which each layer adds its result.
+# 3. A **block** has two layers, **attention** and **feed-forward**. Each reads the stream through a
+#    **norm** of D parameters, which rescales it.
+# 4. One more norm and the **output head**, a matrix [V, D], score each possible next token.
 
 # %%
 V = 256
@@ -62,17 +60,20 @@ model = Transformer(config, seed=seed).double().requires_grad_(False)
 block = model.blocks[0]
 
 # %% [markdown]
-# **Attention** brings in other tokens. The **query** of a token is compared with the **key** of
+# Attention brings in other tokens. The **query** of a token is compared with the **key** of
 # each token up to its own. The results weight the **values**, which are added up. This happens in
-# H **attention heads**, each d numbers wide.
-#
-# Here the heads are **grouped**: there are H heads of queries and only G heads of keys and values.
-# So H / G query heads share the same keys and values.
+# H **attention heads**, each d numbers wide. Matrix `o` turns their outputs back into D numbers.
 
 # %% [markdown]
-# The **feed-forward layer** treats each token alone. Ours is a **SwiGLU** of three matrices. *Gate*
-# and *up* turn D numbers into F. The gate goes through silu, $z / (1 + e^{-z})$, and multiplies the
-# other result. *Down* turns F numbers back into D. By hand:
+# We use **grouped heads**: H heads of queries, but only G heads of keys and values. So H / G query
+# heads share the same keys and values.
+#
+# The feed-forward layer treats each token alone. Ours is a **SwiGLU** of three matrices: gate, up
+# and down.
+
+# %% [markdown]
+# *Gate* and *up* turn D numbers into F. The gate's result goes through silu, $z / (1 + e^{-z})$, and
+# is multiplied with the other one. *Down* turns F numbers back into D. By hand:
 
 # %%
 x = torch.randn(D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -142,8 +143,7 @@ predict("01.2", measured={"a": most < 1 / 3, "b": 1 / 3 <= most <= 2 / 3, "c": m
 # %% [markdown]
 # **Look.** Two bars, each 100 % of a model. The feed-forward layers hold the largest part: about half
 # of ours and three quarters of the real model. Attention comes next. Embedding and output head are
-# small in the real model, and the norms cannot be seen. Later notebooks split the largest part into
-# experts.
+# small in the real model, and the norms cannot be seen. Later notebooks split the largest part.
 
 # %%
 largest = [max(parts, key=parts.get) for parts in shares.values()]
@@ -174,8 +174,8 @@ Table(["byte", "weights read", "% of all"], [
 
 # %% [markdown]
 # **Look.** Each byte reads the same number of weights, 88.92 % of all. The rest are the rows of the
-# embedding that belong to other bytes. A token looks up one row and leaves V − 1 alone. This is what
-# **dense** means: apart from this look-up, every token reads every weight.
+# embedding that belong to other bytes. A token looks up one row and leaves V − 1 alone. Apart from
+# this look-up, every token of a dense model reads every weight.
 
 # %%
 all_but_rows = count.total - (V - 1) * D
@@ -196,8 +196,9 @@ finding("The meter sees that weights are left out.", meter.n_touched == 2 * D,
 # ## How much computing does one token cost?
 #
 # A **FLOP** is one floating-point operation: a multiplication or an addition. A weight in a matrix is
-# multiplied with one number of the token, and the product is added to a sum. So it costs 2 FLOPs.
-# We run a text of L tokens and count the FLOPs of every matrix product that torch does.
+# multiplied with one number, and the product is added to a sum. So it costs 2 FLOPs.
+#
+# Reading a text is a **forward pass**. We count the FLOPs of all matrix products in one of L tokens.
 
 # %%
 guess_4 = ...  # how many FLOPs does one token cost for each parameter of the model?
@@ -220,11 +221,10 @@ print(f"{forward // L:,} FLOPs for one token of {L}, {each:.2f} for each paramet
 # %% [markdown]
 # Attention has two steps in each head of each layer:
 #
-# - **scores**: the query meets each of L keys. Each meeting is a sum of d products.
-# - **weighted sum**: each of L values, d numbers wide, is multiplied with its weight and added.
+# - **Scores:** a query meets each of L keys. Each meeting is a sum of d products.
+# - **Weighted sum:** each of L values has d numbers. They are multiplied with a weight and added.
 #
-# So a pair of tokens costs 2d + 2d FLOPs. A causal model hides later tokens, but all L · L pairs are
-# counted, as is usual.
+# So a pair costs 2d + 2d FLOPs. Later tokens are hidden, but all L · L pairs count, as is usual.
 
 # %% tags=["exercise"]
 # 01.5
@@ -294,8 +294,9 @@ finding("At 4,096 tokens attention is less than a tenth of the real model's cost
 # %% [markdown]
 # ## What does training cost?
 #
-# A training step runs **forward**, which gives a loss. Then it runs **backward**, which gives each
-# weight its **gradient**: how the loss changes with this weight. Both are matrix products.
+# In training, a forward pass gives the **loss**, one number that says how wrong the model is. Then a
+# **backward pass** gives each weight its **gradient**: how the loss changes with this weight. Both
+# consist of matrix products.
 
 # %%
 guess_8 = ...  # forward and backward together cost about as much as ... forward passes
@@ -311,12 +312,12 @@ print(f"forward {forward:,}, forward and backward {training:,}: {passes:.2f} tim
 # **Look.** It is 3, and a little more. Backward does two products for each weight matrix: one for
 # the gradient of the weights, one for that of its input. So 2 FLOPs become 6.
 #
-# Attention costs 3.5 forward passes. Backward does four products where forward did two. It also
-# computes the scores again, because they were not stored.
+# Attention costs 3.5 times its forward pass. Backward does four products where forward did two. It
+# also computes the scores again, because they were not stored.
 
 # %%
 attention = one - weights
-finding("Weights cost 3 forward passes and attention 3.5.",
+finding("Training costs 3 times the weights and 3.5 times the attention of a forward pass.",
         training == L * (3 * weights + 3.5 * attention), training=f"{training:,}")
 
 # %% [markdown]
@@ -452,7 +453,7 @@ Table(["tokens", "FLOPs to read", "FLOPs to train", "attention, % of reading"], 
 #   the embedding rows of other tokens.
 # - A weight in a matrix costs a token 2 FLOPs to read and 6 to train. Attention comes on top and
 #   grows with the text. The rule $6ND$ leaves it out.
-# - A dense model that grows, wider or by blocks, costs every token at least 2 FLOPs for each added
+# - Wider feed-forward layers or more blocks cost every token 2 FLOPs or more for each added
 #   parameter. A model can avoid this only if it skips weights.
 #
 # **Verdict on the claim.** None: no article makes a claim about dense models that this notebook

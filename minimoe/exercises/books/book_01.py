@@ -79,9 +79,9 @@ BLOCK = Exercise(
     level=1,
     minutes=8,
     task="""
-        Count the parameters of one block from its sizes; the table above shows its tensors. By
-        hand: `d_model` 4, 2 heads, 1 head of keys and values, `d_head` 2 and `d_ff` 3 give 48 in
-        attention, 36 in SwiGLU and 8 in the two norms. The result is 92.
+        Count the parameters of one block from its sizes. The table above shows all its tensors.
+        A check: take `d_model` 4, 2 heads, 1 head of keys and values, `d_head` 2 and `d_ff` 3.
+        Attention has 48, SwiGLU 36 and the norms 8, so the result is 92.
     """,
     reference=block_parameters,
     wrong=(
@@ -188,10 +188,10 @@ TOKEN = Exercise(
     level=2,
     minutes=8,
     task="""
-        Count the forward FLOPs of one token: the matrices, and the two steps of attention in every
-        head of every layer. Let the token meet all `length` tokens of the text, itself and later
-        ones included; that is the usual count. With 100 parameters in matrices, 2 layers of 3
-        heads, `d_head` 4 and a text of 5 tokens the result is 200 + 240 + 240 = 680.
+        Count the forward FLOPs of one token: the weights, and both steps of attention in each head
+        of each layer. The token meets all `length` tokens of the text; later ones count too.
+        A check: 100 parameters that multiply, 2 layers of 3 heads, `d_head` 4 and length 5. The
+        result is 200 + 240 + 240 = 680.
     """,
     reference=token_flops,
     wrong=(
@@ -199,7 +199,10 @@ TOKEN = Exercise(
         Wrong(_one_flop_a_weight, "A weight costs 2 FLOPs: a multiplication and an addition."),
         Wrong(_scores_only, "Attention has two steps: the scores, and the sum of the values."),
         Wrong(_whole_text, "You count the whole text. The question is the cost of one token."),
-        Wrong(_all_queries, "One token has one query, which meets `length` keys, not length**2."),
+        Wrong(
+            _all_queries,
+            "One token has one query for each head. It meets each key once: length is not squared.",
+        ),
         Wrong(_one_layer, "Every layer has its own attention: multiply by n_layers."),
         Wrong(_one_head, "Every head computes its own scores and sums: multiply by n_heads."),
         Wrong(
@@ -280,10 +283,10 @@ EQUAL = Exercise(
     level=2,
     minutes=5,
     task="""
-        Take `token_flops` apart: one part does not depend on the length, the other grows with it.
-        Return the length at which both are equal. With 480 parameters in matrices and 2 layers of
-        3 heads, `d_head` 4, the weights cost 960 FLOPs and attention costs 96 for each token of the
-        text, so the length is 10.
+        One part of `token_flops` does not depend on the length. The other part grows with it. At
+        which length are both equal? A check: take 480 parameters that multiply, 2 layers of 3 heads
+        and `d_head` 4. The weights cost 960 FLOPs. Attention costs 96 for each token of the text.
+        So the length is 10.
     """,
     reference=equal_length,
     wrong=(
@@ -393,10 +396,10 @@ TRAINING = Exercise(
     level=2,
     minutes=8,
     task="""
-        Return the exact cost divided by the rule's, so 1 means that the rule is right. With 200
-        parameters, 100 of them in matrices that multiply, 2 layers of 3 heads, `d_head` 4 and a
-        text of 5 tokens: the forward pass costs 200 (weights) and 480 (attention). Training costs
-        3 · 200 + 3.5 · 480 = 2280. The rule says 6 · 200 = 1200. The result is 1.9.
+        Divide the exact cost by the rule's, so that 1 means that both agree. A check: take 200
+        parameters of which 100 multiply, 2 layers of 3 heads, `d_head` 4 and length 5. Forward
+        costs 200 (weights) and 480 (attention). Training costs 3 · 200 + 3.5 · 480 = 2280. The rule
+        says 6 · 200 = 1200. The result is 1.9.
     """,
     reference=exact_over_6n,
     wrong=(
