@@ -183,12 +183,13 @@ finding("Each token reads all but the embedding rows of the others.", set(read) 
         read=all_but_rows, of=count.total)
 
 # %% [markdown]
-# A meter that always says "everything" would prove nothing. So we show it a product with only two
-# rows of a matrix.
+# Can the meter be trusted? We show it a product with only two rows of a matrix.
 
 # %%
 with recorded(model) as meter:
     block.attention.q[:2] @ x
+
+# %%
 finding("The meter sees that weights are left out.", meter.n_touched == 2 * D,
         read=meter.n_touched, in_the_matrix=block.attention.q.numel())
 
@@ -219,6 +220,15 @@ print(f"{forward // L:,} FLOPs for one token of {L}, {each:.2f} for each paramet
 # tokens.
 
 # %% [markdown]
+# The matrices that multiply hold all parameters but those of the embedding and the norms. Norms and
+# look-ups are no matrix products, so they are not counted.
+
+# %%
+n_multiplied = count.total - count.embedding - count.norms
+weights = 2 * n_multiplied
+print(f"{n_multiplied:,} parameters multiply; that is {weights:,} of {forward // L:,} FLOPs")
+
+# %% [markdown]
 # Attention has two steps in each head of each layer:
 #
 # - **Scores:** a query meets each of L keys. Each meeting is a sum of d products.
@@ -229,15 +239,10 @@ print(f"{forward // L:,} FLOPs for one token of {L}, {each:.2f} for each paramet
 # %% tags=["exercise"]
 # 01.5
 
-# %% [markdown]
-# The matrices that multiply hold all parameters but those of the embedding and the norms. Norms and
-# look-ups are no matrix products, so they are not counted.
-
 # %%
-n_multiplied = count.total - count.embedding - count.norms
 one = token_flops(n_multiplied, n_layers, H, d, L)
-weights = 2 * n_multiplied
-print(f"{one:,} = {weights:,} for weights + {one - weights:,} for attention")
+attention = one - weights
+print(f"{one:,} = {weights:,} for weights + {attention:,} for attention")
 
 # %%
 finding("Your count and the measured FLOPs agree.", one * L == forward, FLOPs=f"{forward:,}")
@@ -295,8 +300,7 @@ finding("At 4,096 tokens attention is less than a tenth of the real model's cost
 # ## What does training cost?
 #
 # In training, a forward pass gives the **loss**, one number that says how wrong the model is. Then a
-# **backward pass** gives each weight its **gradient**: how the loss changes with this weight. Both
-# consist of matrix products.
+# **backward pass** gives each weight its **gradient**: how the loss changes with this weight.
 
 # %%
 guess_8 = ...  # forward and backward together cost about as much as ... forward passes
@@ -311,14 +315,27 @@ print(f"forward {forward:,}, forward and backward {training:,}: {passes:.2f} tim
 # %% [markdown]
 # **Look.** It is 3, and a little more. Backward does two products for each weight matrix: one for
 # the gradient of the weights, one for that of its input. So 2 FLOPs become 6.
-#
-# Attention costs 3.5 times its forward pass. Backward does four products where forward did two. It
-# also computes the scores again, because they were not stored.
+
+# %% [markdown]
+# Do weights and attention grow alike? In a text of 2L tokens, a token pays the same for weights and
+# twice as much for attention. So a second measurement separates the two.
 
 # %%
-attention = one - weights
-finding("Training costs 3 times the weights and 3.5 times the attention of a forward pass.",
-        training == L * (3 * weights + 3.5 * attention), training=f"{training:,}")
+twice = measured_flops(model, tokens.repeat(1, 2), backward=True)
+once_each, twice_each = training / L, twice / (2 * L)
+of_attention = (twice_each - once_each) / attention
+of_weights = (once_each - of_attention * attention) / weights
+print(f"training costs {of_weights:g} times the weights, {of_attention:g} times the attention")
+
+# %% [markdown]
+# **Look.** Attention costs 3.5 times its forward pass. Backward does four products where forward did
+# two. It also computes the scores again, because they were not stored.
+
+# %%
+finding("Training costs 3 times the weights of a forward pass.", abs(of_weights - 3) < 1e-9,
+        times=of_weights)
+finding("Training costs 3.5 times its attention.", abs(of_attention - 3.5) < 1e-9,
+        times=of_attention)
 
 # %% [markdown]
 # Hence a rule of thumb: training costs 6 FLOPs for each parameter and each token. It is written
@@ -393,6 +410,8 @@ finding("A parameter of more blocks costs more.", deeper > 2, FLOPs=deeper)
 
 # %%
 built = [measured_flops(Transformer(cs[1]), tokens) / L for cs in ways.values()]
+
+# %%
 finding("The built models cost what the lines say.", built == [cs[1] for cs in cost.values()],
         wider=f"{built[0]:,.0f}", more_blocks=f"{built[1]:,.0f}")
 
