@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 03 · How many parameters does a token really touch?
 #
-# **You will be able to** count a Mixture of Experts (MoE) from its numbers, name three meanings of
-# "active parameters", and open a published model to count and test it yourself.
+# **You will be able to** count a Mixture of Experts (MoE) from its numbers, tell three meanings of
+# "active" apart, and open a model's files to test them.
 #
 # *Claims:* `moe-monolith`, `open-inspect`. *Needs:* notebooks 01 and 02.
 # *Takes* about 50 minutes, 4 exercises. *Runs in* about 10 s.
@@ -42,23 +42,24 @@ style()
 # %%
 E, K, S = 32, 3, 1  # routed experts, those chosen for a token, shared experts
 D, F = 64, 32  # width of a token, width inside an expert
-n_layers, seed = 3, 0  # at least 2 blocks
+n_layers, seed = 3, 0  # blocks
 text = "No, 中"
 
 # %% [markdown]
-# A model is a stack of **blocks**. A block is attention and a feed-forward layer. The first block is
-# **dense**; the others are MoE layers with a router and E routed experts. A **shared expert** serves
-# every token, and no router chooses it.
+# A model is a stack of **blocks**: attention and a feed-forward layer each. The first feed-forward
+# layer is dense, the others are MoE layers. A **shared expert** serves every token; no router chooses
+# it.
 #
-# Below the blocks, the **input embedding** has one row of D numbers for each of V possible tokens.
-# Above them, the **output head** is as large. It gives each possible next token a score.
+# Below the blocks, the **input embedding** has a row of D numbers for each of V tokens. Above them,
+# the **output head** is as large. It gives each possible next token a score.
 
 # %%
 V, H, G, d, width = 256, 4, 2, 16, 128  # tokens; query heads, key heads, their width; dense width
 moe = MoEConfig(d_model=D, d_expert=F, n_routed_experts=E, top_k=K, n_shared_experts=S,
                 allow_constant_weight=True)
 heads = AttentionConfig(d_model=D, n_heads=H, n_kv_heads=G, d_head=d)
-config = ModelConfig(n_layers=n_layers, attention=heads, d_ff=width, moe=moe, dense_layers=(0,))
+dense = (0,) if n_layers > 1 else ()
+config = ModelConfig(n_layers=n_layers, attention=heads, d_ff=width, moe=moe, dense_layers=dense)
 model = Transformer(config, seed=seed).double()
 weights = model.blocks[-1].named_parameters()
 Table(["in the last block", "shape", "numbers"], [
@@ -67,19 +68,19 @@ Table(["in the last block", "shape", "numbers"], [
 
 # %% [markdown]
 # An expert is three matrices. **Gate** and **up** lead from D to F numbers, **down** leads back:
-# $\mathrm{down}(\mathrm{silu}(\mathrm{gate}\,x) \cdot \mathrm{up}\,x)$, as in notebook 01. Gate and up are
-# stored as one tensor. So an expert has 3 · D · F parameters.
+# $\mathrm{down}(\mathrm{silu}(\mathrm{gate}\,x) \cdot \mathrm{up}\,x)$ (notebook 01). That makes 3 · D · F
+# parameters. Gate and up are stored as one tensor.
 #
-# Attention has H query heads, but only G heads of keys and values. Several query heads share one of
-# these. They are called **grouped heads**. A **norm** has D parameters.
+# Attention has H query heads, but only G heads of keys and values: **grouped heads**. Several query
+# heads share one of these. A **norm** has D parameters.
 
 # %%
-expert, n_moe = 3 * D * F, n_layers - 1
+expert, n_moe = 3 * D * F, n_layers - len(dense)
 attention = 2 * H * d * D + 2 * G * d * D  # q and o, then k and v
 parts = {
     "input embedding": V * D,
     "attention": n_layers * attention,
-    "dense layer": 3 * D * width,
+    "dense layer": len(dense) * 3 * D * width,
     "routers": n_moe * E * D,
     "shared experts": n_moe * S * expert,
     "routed experts": n_moe * E * expert,
@@ -108,7 +109,7 @@ guess_1 = ...  # a token is sent to K of E experts. What share of ALL parameters
 predict("03.1", guess_1, a=f"about K / E, which is {K / E:.0%}", b="more, but less than half", c="half or more")
 
 # %%
-tokens = torch.tensor(list(text.encode(errors="replace")))[:48]
+tokens = torch.tensor(list((text or "a").encode(errors="replace")))[:48]
 touched = touched_parameters(model, tokens)
 share, chosen = 100 * int(touched[0]) / total, 100 * K / E
 near = share <= 1.5 * chosen
@@ -125,9 +126,10 @@ Table(["byte", "weights read", "% of all"], [
 # %%
 idle = parts["routed experts"] * (E - K) // E
 by_hand = total - idle - (V - 1) * D  # of the embedding, a token reads one row
-finding("Every byte reads equally many weights.", touched.unique().numel() == 1,
-        read=f"{by_hand:,}")
-finding("It does not read the idle experts, nor other tokens' rows.", int(touched[0]) == by_hand)
+finding("Every byte reads equally many weights.", touched.unique().numel() == 1)
+finding("Counted by hand, it is as many as the meter saw.", int(touched[0]) == by_hand,
+        weights=f"{by_hand:,}")
+finding("One token does not read all experts.", int(touched[0]) < total - (V - 1) * D)
 
 # %%
 unchosen = 100 * (by_hand - parts["routed experts"] + idle) / by_hand
@@ -177,8 +179,8 @@ finding("count_moe counts Mixtral as the package does.", same, all=f"{whole:,}",
 #
 # ## How small is the used part in large models?
 #
-# The package holds the shapes of 31 published models. For each of them the figure shows all
-# parameters and those that a token uses: all but the experts that it is not sent to.
+# The package holds the shapes of 31 published models. The figure compares all parameters with those
+# that a token uses.
 
 # %%
 counts = {m.id: published.count_named(m.id) for m in published.published_models()}
@@ -213,8 +215,8 @@ finding("Each model above 500B uses between 3 % and 10 %.", all(3 < percent[n] <
 # DeepSeek-V3 has 61 blocks, of which 3 are dense. Each of the others has 256 routed experts, of
 # which 8 are chosen, and one shared expert.
 #
-# The claim about monolithic models needs a condition if much of what a token uses is the same for
-# every token.
+# Article A2 contrasts MoE with monolithic models. That needs a condition if much of what a token uses
+# is the same for every token.
 
 # %%
 guess_4 = ...  # routed experts hold 97 % of all its parameters. And of what one token uses?
@@ -330,10 +332,10 @@ finding("The corrected figure fits, the first one does not.",
 # %% [markdown]
 # ## Why does the hub list 685B?
 #
-# The hub counts every number in the files. They hold more than the model. One module predicts one
-# token further, with its own copies of both tables. Most weights are stored in 8 bits, and each
-# square of 128 x 128 of them shares one **scale**. Each expert has a selection bias (notebook 05).
-# Scales and biases have 32 bits.
+# The hub counts every number in the files, and they hold more than the model. A module predicts one
+# token further and has its own copies of both tables. Most weights have 8 bits, and each square of
+# 128 x 128 of them shares one **scale**. Experts have a selection bias (notebook 05). Scales and
+# biases have 32 bits.
 
 # %%
 def scales(rows, columns):
@@ -423,10 +425,9 @@ finding("The meter sees what experts_read counts.", abs(seen - read[5]) < 1e-9, 
 # %%
 olmoe = published.published_model("olmoe-1b-7b").config
 widths = {"the model's": 1024, "the library's default": 2048}
+models = [configs.model_config_from_hub(olmoe | {"intermediate_size": n}) for n in widths.values()]
 Table(["width of an expert", "", "all parameters, B"], [
-    (whose, F_olmoe, count_parameters(
-        configs.model_config_from_hub(olmoe | {"intermediate_size": F_olmoe})).total / 1e9)
-    for whose, F_olmoe in widths.items()
+    (whose, n, count_parameters(made).total / 1e9) for (whose, n), made in zip(widths.items(), models)
 ])
 
 # %% [markdown]
@@ -439,9 +440,8 @@ expect_error(configs.model_config_from_hub, lacking)
 # %% [markdown]
 # ## What can one learn from open files?
 #
-# Article A0 says that users can inspect an open model and understand how it works; A2 says that they
-# get its code. We test a tiny model in DeepSeek-V3's published format, with its kind of attention
-# (notebook 11).
+# Article A0 says that users can inspect an open model and understand it. A2 says that they get the
+# code. We test a tiny model in DeepSeek-V3's published format, with its attention (notebook 11).
 #
 # The claim is refuted if the files miscount the model, or if its log of chosen experts is wrong.
 
@@ -468,9 +468,9 @@ shown = [n for n in header if last in n and (".experts." not in n or f".{E - 1}.
 Table(["tensor", "type", "shape"], [(n, header[n]["dtype"], header[n]["shape"]) for n in shown])
 
 # %% [markdown]
-# **Look.** The names and shapes show how the last MoE layer is built: a router called `mlp.gate`,
-# its selection biases, E experts numbered from 0, a shared expert. How many experts a token uses is
-# in no shape. It stands in `config.json`.
+# **Look.** Names and shapes show how the last MoE layer is built. Its router is called `mlp.gate` and
+# has selection biases. There are E experts, numbered from 0, and a shared one. How many experts a
+# token uses is in no shape. It stands in `config.json`.
 
 # %%
 said = json.loads((folder / "config.json").read_text())
@@ -483,9 +483,9 @@ finding("The header counts the model without reading a weight.", in_header == in
 finding("config.json says how many experts a token uses.", said["num_experts_per_tok"] == K, K=K)
 
 # %% [markdown]
-# Now we load the files and follow the text. For each byte, the model logs which experts of the last
-# layer it used. Can this log be trusted? We destroy one expert and look whose scores for the next
-# byte are spoiled.
+# Now we load the files and follow the text. For each byte, the model logs which experts it used; here
+# are those of the last layer. Can the log be trusted? We destroy one expert and look whose scores
+# for the next byte are spoiled.
 
 # %%
 opened = load_pretrained(folder).requires_grad_(False)
@@ -512,10 +512,11 @@ predict("03.9", measured={
 finding("The log names just the bytes that need the expert.", exact, spoiled=int(spoiled.sum()))
 
 # %% [markdown]
-# Next the other way round: a new copy of the model, in which every expert that the log never names
-# is destroyed.
+# Next the other way round. In a new copy of the model we destroy every expert that the log never
+# names, in all MoE layers.
 
 # %%
+home.cleanup()  # the folder has done its work
 copy = Transformer(built.config, seed=seed).double().requires_grad_(False)
 for layer, routing in zip(copy.moe_layers(), routings):
     unused = routing.assigned_per_expert == 0
@@ -526,14 +527,13 @@ finding("Without the unnamed experts every score stays the same.", same, destroy
         of=n_moe * E)
 
 # %% [markdown]
-# Inspecting worked: count and log were exact. But some things are in no file of such a folder. The
-# log says *where* a token goes, not *why*. The training text and the training code are missing; for
-# OLMoE they are public, for DeepSeek-V3 not. Nothing shows that a website runs these very files.
+# Count and log were exact. But some things are in no such folder. The log says *where* a token goes,
+# not *why*. Training text and training code are missing: OLMoE's authors published both,
+# DeepSeek-V3's did not. And nothing shows that a website runs these very files.
 #
 # ## Play
 #
-# Change Mixtral and count it. What happens to both numbers with twice as many experts, or with twice
-# as many chosen?
+# Change Mixtral and count it. What happens with twice as many experts, or with twice as many chosen?
 
 # %%
 my_config = mixtral | {"num_local_experts": 16, "num_experts_per_tok": 2}
@@ -557,15 +557,15 @@ Table(["", "all, B", "used by a token, B"], [
 # **Verdict on the claims.** `moe-monolith`: *shown here, with a condition*. It would be refuted if a
 # token needed all experts, and it does not. The condition: 45.6 % of what a token of
 # DeepSeek-V3 uses serves every token, as in a monolithic model. `open-inspect`: *shown here, with
-# a condition*. It would be refuted if the files miscounted the model or the log was wrong; both were
-# exact, for a tiny model in the published format. The condition: weights without training text and
-# training code show what a model computes, not why it learned that. Understanding is more work
+# a condition*. It would be refuted if the files miscounted the model or the log was wrong. Both were
+# exact, for a tiny model in the published format. The condition: without training text and training
+# code, weights show what a model computes, not why it learned that. Understanding is more work
 # (notebook 07).
 #
 # **Source.** Article A2, "Understanding Large Language Models (LLMs)" and "The Rise of Open-Source
 # AI"; article A0, "Transparency and Auditability". DeepSeek-V3: arXiv 2412.19437, section 4.2 (671B,
 # 37B, the sizes); README_WEIGHTS.md in its code repository (36.7B, blocks of 128 x 128), corrected
-# on the hub in commit 108e1e0 (36.6B). Mixtral: arXiv 2401.04088, abstract (47B, 13B). OLMoE: arXiv
+# on the hub in commit 108e1e0 (36.6B). A maintainer on training code: DeepSeek-R1, issue 265. Mixtral: arXiv 2401.04088, abstract (47B, 13B). OLMoE: arXiv
 # 2409.02060, abstract (training data and code), and its announcement (6.9B). `minimoe count MODEL` names the source of every other figure.
 #
 # **Next.** [04 · Does skipping work save time?](04_sparse_vs_dense_compute.ipynb)

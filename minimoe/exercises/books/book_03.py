@@ -127,7 +127,7 @@ CONFIG = Exercise(
         Count a model like Mixtral from the dict `c`. Every block has attention with grouped heads,
         a router, `num_local_experts` experts and two norms of D numbers. Around the blocks stand
         the input embedding, the output head and one last norm. There is no shared expert.
-        The parts are those of the table above. For 1 block with D = 4, 2 query heads and 1 key head
+        The parts are counted as in the tiny model. For 1 block with D = 4, 2 query heads and 1 key head
         of width 2, 2 experts of width 3, 1 expert per token and 10 possible tokens, the answer is
         (220, 184).
     """,
