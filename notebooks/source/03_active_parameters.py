@@ -10,15 +10,12 @@
 # Nothing is downloaded: a count needs only the shapes of the weights. All weights here are random.
 
 # %%
-import json
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from matplotlib import pyplot as plt
 
-from minimoe import AttentionConfig, LatentAttentionConfig, ModelConfig, MoEConfig, Transformer
+from minimoe import AttentionConfig, ModelConfig, MoEConfig, Transformer
 from minimoe.exercises import check, expect_error, finding, hint, predict, solution
 from minimoe.formulas.parameters import count_parameters
 from minimoe.measure.parameters import recorded, touched_parameters
@@ -26,7 +23,6 @@ from minimoe.show.figures import plot_curves, plot_shares_log, plot_stacked, sty
 from minimoe.show.sample import byte_labels
 from minimoe.show.tables import Table
 from minimoe.zoo import configs, published
-from minimoe.zoo.weights import load_pretrained, save_pretrained
 
 style()
 
@@ -98,15 +94,16 @@ finding("Counted by hand and by tensors, the model is equally large.", total == 
 # %% [markdown]
 # ## What share of all parameters does one token read?
 #
-# Article A2 sets MoE apart from *monolithic* models, in which every token uses everything. That is
-# refuted here if a token reads all experts.
+# Article A2 sets MoE apart from *monolithic* models, in which every token uses everything. The contrast
+# is refuted if one token of an MoE reads all experts.
 #
 # A **meter** decides. It watches each operation and marks the weights that it reads. It knows neither
 # the configuration nor the routers' choices.
 
 # %%
 guess_1 = ...  # a token is sent to K of E experts. What share of ALL parameters does it read?
-predict("03.1", guess_1, a=f"about K / E, which is {K / E:.0%}", b="more, but less than half", c="half or more")
+predict("03.1", guess_1, a=f"about K / E, which is {K / E:.0%}",
+        b="more, but less than half", c="half or more")
 
 # %%
 tokens = torch.tensor(list((text or "a").encode(errors="replace")))[:48]
@@ -174,8 +171,8 @@ same = (whole, used) == (count.total, count.active_parameters["with_embeddings"]
 finding("count_moe counts Mixtral as the package does.", same, all=f"{whole:,}", used=f"{used:,}")
 
 # %% [markdown]
-# Only the experts exist eight times. Attention, the two tables and the
-# routers exist once, so a name such as 8x7B is no count.
+# Only the experts exist eight times. Attention, the two tables and the routers exist once, so a name
+# such as 8x7B is no count.
 #
 # ## How small is the used part in large models?
 #
@@ -184,15 +181,10 @@ finding("count_moe counts Mixtral as the package does.", same, all=f"{whole:,}",
 
 # %%
 counts = {m.id: published.count_named(m.id) for m in published.published_models()}
-size = {
-    name: (c.count.total / 1e9, c.count.active_parameters["with_embeddings"] / 1e9)
-    for name, c in counts.items()
-}
-kinds = {"dense": "dense", "Mixture of Experts": "moe"}
-groups = {
-    label: {name: size[name] for name, c in counts.items() if c.published.kind == kind}
-    for label, kind in kinds.items()
-}
+size, groups = {}, {"dense": {}, "moe": {}}
+for name, c in counts.items():
+    size[name] = c.count.total / 1e9, c.count.active_parameters["with_embeddings"] / 1e9
+    groups[c.published.kind][name] = size[name]
 ax = plt.subplots(figsize=(9.5, 6.6))[1]
 plot_shares_log(ax, groups, "all parameters, B", "used by a token, B", shares=(1, 0.1, 0.03))
 
@@ -235,10 +227,8 @@ Table(["part of DeepSeek-V3", "parameters, B"], [(n, x / 1e9) for n, x in v3_par
 chosen_of, n_experts = shape["num_experts_per_tok"], shape["n_routed_experts"]
 v3_chosen = v3_parts["routed experts"] * chosen_of // n_experts
 v3_used = v3_parts | {"routed experts": v3_chosen}
-bars = {
-    label: {name: 100 * n / sum(p.values()) for name, n in p.items()}
-    for label, p in {"all parameters": v3_parts, "used by a token": v3_used}.items()
-}
+bars = {"all parameters": v3_parts, "used by a token": v3_used}
+bars = {bar: {name: 100 * n / sum(p.values()) for name, n in p.items()} for bar, p in bars.items()}
 part = bars["used by a token"]["routed experts"]
 predict("03.4", measured={"a": part >= 90, "b": 20 < part < 90, "c": part <= 20})
 plot_stacked(plt.subplots(figsize=(9, 3.4))[1], bars, "% of the bar")
@@ -295,7 +285,7 @@ finding("The meter saw the head only, and one row.", int(touched[0]) == tiny["he
 
 # %%
 printed = {name: c.published.active.printed for name, c in counts.items()
-           if name in groups["Mixture of Experts"] and c.published.active}
+           if name in groups["moe"] and c.published.active}
 three = {name: dict(zip(meanings, map(counts[name].count.active_parameters.get, ways)))
          for name in printed}
 fitting = {name: fits(printed[name], three[name]) for name in printed}
@@ -311,8 +301,7 @@ Table(["model", "printed", *(f"{m}, B" for m in meanings), "fits"], [
 
 # %%
 alone = {m: sum(ms == [m] for ms in fitting.values()) for m in meanings}
-several, none = (sum(test(len(ms)) for ms in fitting.values())
-                 for test in (lambda n: n > 1, lambda n: n == 0))
+several, none = sum(len(ms) > 1 for ms in fitting.values()), list(fitting.values()).count([])
 finding("Each of the three meanings is in use.", min(alone.values()) > 0, figures=len(fitting),
         **alone, several=several, none=none)
 
@@ -343,8 +332,8 @@ def scales(rows, columns):
     return -(-rows // 128) * -(-columns // 128)
 
 
-mla = ((1536, 7168), (24576, 1536), (576, 7168), (32768, 512), (7168, 16384))
-n_scales = (61 + 1) * sum(scales(*m) for m in mla)  # attention (notebook 11) in every block
+in_attention = ((1536, 7168), (24576, 1536), (576, 7168), (32768, 512), (7168, 16384))
+n_scales = (61 + 1) * sum(scales(*m) for m in in_attention)  # notebook 11
 n_scales += 3 * 3 * scales(18432, 7168) + 59 * 257 * 3 * scales(2048, 7168)
 held = {"the model": v3.count.total, "one token further": v3.count.mtp_module}
 held |= {"copies of two tables": 2 * table, "scales": n_scales, "selection biases": 59 * 256}
@@ -357,11 +346,12 @@ Table(["in the files", "numbers", "sum, B"], [
 files = {"without": sums[2], "with": sums[-1]}
 finding("Without the numbers of 32 bits the sum rounds to 684B, with them to 685B.",
         fits("684B", files) == ["without"] and fits("685B", files) == ["with"],
-        sum=f"{sums[-1]:,}", of_32_bits=f"{sums[-1] - sums[2]:,}")
+        of_32_bits=f"{sums[-1] - sums[2]:,}")
+finding("The sum equals the hub's own list.", sums[-1] == 684_531_386_000, sum=f"{sums[-1]:,}")
 
 # %% [markdown]
-# The hub's own list has 684,531,386,000 numbers, of which 41,555,600 have 32 bits: the same to the
-# last one. A copy of the model in 16 bits, which needs no scales, is listed with 684B.
+# The hub's list also names 41,555,600 numbers of 32 bits, the same as ours. A copy of the model in 16
+# bits, which needs no scales, is listed with 684B.
 #
 # ## What does a batch read?
 #
@@ -428,10 +418,10 @@ widths = {"the model's": 1024, "the library's default": 2048}
 models = [configs.model_config_from_hub(olmoe | {"intermediate_size": n}) for n in widths.values()]
 Table(["width of an expert", "", "all parameters, B"], [
     (whose, n, count_parameters(made).total / 1e9) for (whose, n), made in zip(widths.items(), models)
-])
+] + [("as its authors print it", None, 6.9)])
 
 # %% [markdown]
-# The authors print 6.9B. This package guesses no such number. It names what is missing:
+# The package guesses no such number. It names what is missing:
 
 # %%
 lacking = {key: value for key, value in olmoe.items() if key != "intermediate_size"}
@@ -446,6 +436,12 @@ expect_error(configs.model_config_from_hub, lacking)
 # The claim is refuted if the files miscount the model, or if its log of chosen experts is wrong.
 
 # %%
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from minimoe import LatentAttentionConfig
+from minimoe.zoo.weights import load_pretrained, save_pretrained
+
 latent = LatentAttentionConfig(d_model=D, n_heads=H, kv_rank=32, q_rank=48, d_nope=16, d_rope=8,
                                d_value=16)
 rules = replace(moe, score_function="sigmoid", use_expert_bias=True, route_scale=2.5)
@@ -460,6 +456,8 @@ Table(["file", "bytes"], [(p.name, p.stat().st_size) for p in sorted(folder.iter
 # how long its **header** is. The header is text: it names each tensor, with type and shape.
 
 # %%
+import json
+
 raw = (folder / "model.safetensors").read_bytes()
 length = int.from_bytes(raw[:8], "little")
 header = json.loads(raw[8 : 8 + length])
@@ -468,8 +466,8 @@ shown = [n for n in header if last in n and (".experts." not in n or f".{E - 1}.
 Table(["tensor", "type", "shape"], [(n, header[n]["dtype"], header[n]["shape"]) for n in shown])
 
 # %% [markdown]
-# **Look.** Names and shapes show how the last MoE layer is built. Its router is called `mlp.gate` and
-# has selection biases. There are E experts, numbered from 0, and a shared one. How many experts a
+# **Look.** Names and shapes show how the last MoE layer is built. Its router is called `mlp.gate` (not
+# an expert's `gate_proj`) and has selection biases. There are E experts and a shared one. How many experts a
 # token uses is in no shape. It stands in `config.json`.
 
 # %%
@@ -565,7 +563,8 @@ Table(["", "all, B", "used by a token, B"], [
 # **Source.** Article A2, "Understanding Large Language Models (LLMs)" and "The Rise of Open-Source
 # AI"; article A0, "Transparency and Auditability". DeepSeek-V3: arXiv 2412.19437, section 4.2 (671B,
 # 37B, the sizes); README_WEIGHTS.md in its code repository (36.7B, blocks of 128 x 128), corrected
-# on the hub in commit 108e1e0 (36.6B). A maintainer on training code: DeepSeek-R1, issue 265. Mixtral: arXiv 2401.04088, abstract (47B, 13B). OLMoE: arXiv
+# on the hub in commit 108e1e0 (36.6B). Its tensor types: the hub's page of
+# deepseek-ai/DeepSeek-V3. A maintainer on training code: deepseek-ai/DeepSeek-R1, issue 265. Mixtral: arXiv 2401.04088, abstract (47B, 13B). OLMoE: arXiv
 # 2409.02060, abstract (training data and code), and its announcement (6.9B). `minimoe count MODEL` names the source of every other figure.
 #
 # **Next.** [04 · Does skipping work save time?](04_sparse_vs_dense_compute.ipynb)

@@ -18,19 +18,14 @@ Counts = dict[str, int]
 
 
 def count_moe(c):
-    """Return (all parameters, those that one token uses) for a config.json like Mixtral's.
-
-    A token uses everything except the experts that it is not sent to.
-    """
+    """Return (all parameters, those that one token uses) for a config.json like Mixtral's."""
     D, blocks = c["hidden_size"], c["num_hidden_layers"]
-    queries = c["num_attention_heads"] * c["head_dim"]
-    keys = c["num_key_value_heads"] * c["head_dim"]
-    attention = 2 * queries * D + 2 * keys * D
-    router = c["num_local_experts"] * D
+    E, K = c["num_local_experts"], c["num_experts_per_tok"]
+    heads = 2 * c["num_attention_heads"] + 2 * c["num_key_value_heads"]  # of q and o, of k and v
+    attention = heads * c["head_dim"] * D
     expert = 3 * D * c["intermediate_size"]
-    once = blocks * (attention + router + 2 * D) + 2 * c["vocab_size"] * D + D
-    every, used = (c[n] * blocks * expert for n in ("num_local_experts", "num_experts_per_tok"))
-    return once + every, once + used
+    once = blocks * (attention + E * D + 2 * D) + 2 * c["vocab_size"] * D + D
+    return once + blocks * E * expert, once + blocks * K * expert
 
 
 def _experts(c: Config, n_matrices: int = 3) -> tuple[int, int]:
@@ -54,7 +49,7 @@ def _one_embedding(c: Config) -> tuple[int, int]:
 
 
 def _two_matrices(c: Config) -> tuple[int, int]:
-    return tuple(n - third // 3 for n, third in zip(count_moe(c), _experts(c), strict=True))  # type: ignore[return-value]
+    return tuple(n - third // 3 for n, third in zip(count_moe(c), _experts(c), strict=True))
 
 
 def _no_router(c: Config) -> tuple[int, int]:
@@ -124,12 +119,13 @@ CONFIG = Exercise(
     level=2,
     minutes=10,
     task="""
-        Count a model like Mixtral from the dict `c`. Every block has attention with grouped heads,
+        Count a model like Mixtral from the dict `c`. A token uses everything except the experts
+        that it is not sent to. Every block has attention with grouped heads,
         a router, `num_local_experts` experts and two norms of D numbers. Around the blocks stand
         the input embedding, the output head and one last norm. There is no shared expert.
-        The parts are counted as in the tiny model. For 1 block with D = 4, 2 query heads and 1 key head
-        of width 2, 2 experts of width 3, 1 expert per token and 10 possible tokens, the answer is
-        (220, 184).
+        The parts are counted as in the tiny model.
+        For 1 block with D = 4, 2 query heads and 1 key head of width 2, 2 experts of width 3,
+        1 expert per token and 10 possible tokens, the answer is `(220, 184)`.
     """,
     reference=count_moe,
     wrong=(
@@ -245,9 +241,9 @@ ACTIVE = Exercise(
     task="""
         Compute the active parameters in the three meanings. `parts` is a dict as in the table of
         the tiny model; its keys include "input embedding", "output head" and "routed experts".
-        With 10 for the embedding, 5 for attention, 2 for the shared experts, 40 for the routed
-        experts and 10 for the head, E = 4 and K = 1 give 37 with both, 27 with the head only and
-        17 with neither.
+        For `{"input embedding": 10, "attention": 5, "shared experts": 2, "routed experts": 40,
+        "output head": 10}`, E = 4 and K = 1 the answer is
+        `{"both": 37, "head only": 27, "neither": 17}`.
     """,
     reference=active,
     wrong=(
