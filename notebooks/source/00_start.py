@@ -36,22 +36,23 @@ my_sentence = "Where does a sparse model send your sentence? 稀疏模型"
 view_of(my_sentence)
 
 # %% [markdown]
-# **Look.** Each colour is an **expert**: a small network inside the model. A letter has the colour
-# of the expert that counts most for it. There are more experts than colours, so some share one;
-# click a letter to see its numbers. Choose another layer above the text: the colours change.
+# Each colour is an **expert**: a small network inside the model. A letter has the colour of the
+# expert that counts most for it. Some experts share a colour. Click a letter to see its numbers.
+#
+# The model computes in steps, its **layers**. Each layer has experts of its own. Choose another layer
+# above the text, and the colours change.
 
 # %% [markdown]
-# Three more words for what you see:
+# Two more words:
 #
-# - A **token** is one piece of text. For this model it is one byte.
-# - A **layer** is one step of the computation. The model has 4, and 16 experts in each.
+# - A **token** is one piece of text. For this model it is one **byte**.
 # - A **router** chooses the experts of a token. You will write one.
 
 # %% [markdown]
 # ## How many tokens is one character?
 #
-# A computer stores text as bytes, numbers from 0 to 255. Guess before you measure: write `"a"`,
-# `"b"` or `"c"` in place of `...`, then run the cell. A wrong guess costs nothing.
+# A computer stores text as bytes: small whole numbers. Guess before you measure: write `"a"`, `"b"` or
+# `"c"` in place of `...`, then run the cell. A wrong guess costs nothing.
 
 # %%
 word = "月亮"  # the moon, in Chinese
@@ -149,7 +150,7 @@ finding("Softmax sees only differences of logits.", same, added=10)
 
 # %% [markdown]
 # Each chosen expert will compute something from the token. How much should each count? The
-# **weights** say it: the chosen scores, made to sum to 1.
+# **combine weights** say it: the chosen scores, made to sum to 1.
 
 # %% tags=["exercise"]
 # 00.5
@@ -192,7 +193,7 @@ print(f"the {K} best of {E} scores hold {held:.2f} of 1 on average")
 
 # %% [markdown]
 # **Look.** The router is not sure. On average the experts that it drops hold about as much as those
-# that it keeps. The weights hide this, since they always sum to 1. If all experts scored alike, two
+# that it keeps. The combine weights hide this: they always sum to 1. If all experts scored alike, two
 # of 16 would hold an eighth.
 
 # %%
@@ -236,12 +237,12 @@ finding("Each token uses exactly K of the E experts.", few, K=K, E=E)
 # %% [markdown]
 # ## What do more experts cost?
 #
-# A **weight** of a network is one number that it learned. An expert has $3 \cdot D \cdot F$ of them:
-# $D$ is the length of a token's vector, $F$ the expert's width. The router has $E \cdot D$. A token
-# uses the router and `K` experts. We double the experts and keep `K`.
+# A **parameter** is one number that the model learned. An expert has $3 \cdot D \cdot F$ of them: $D$ is
+# the length of a token's vector, $F$ the expert's width. The router has $E \cdot D$. A token uses the
+# router and `K` experts. We double the experts and keep `K`.
 
 # %%
-guess_7 = ...  # twice as many experts: how many weights does one token use now?
+guess_7 = ...  # twice as many experts: how many parameters does one token use now?
 predict("00.7", guess_7, a="twice as many", b="slightly more", c="as many as before")
 
 # %%
@@ -251,7 +252,7 @@ stored = [n * D + n * 3 * D * F for n in sizes]
 used = [n * D + K * 3 * D * F for n in sizes]
 growth = used[1] / used[0]
 predict("00.7", measured={"a": growth > 1.5, "b": 1 < growth <= 1.5, "c": growth <= 1})
-Table(["experts", "weights stored", "weights used"], list(zip(sizes, stored, used)))
+Table(["experts", "parameters stored", "parameters used"], list(zip(sizes, stored, used)))
 
 # %% [markdown]
 # **Look.** Each row doubles what is stored. What one token uses hardly grows: only the router does.
@@ -259,12 +260,10 @@ Table(["experts", "weights stored", "weights used"], list(zip(sizes, stored, use
 # *better*, are other questions. The series measures them.
 
 # %%
-finding(
-    "Stored weights double, used weights do not.",
-    growth < stored[1] / stored[0],
-    stored_times=stored[1] / stored[0],
-    used_times=growth,
-)
+there = sum(p.numel() for p in model.moe_layers()[0].parameters())
+finding("The formula gives the parameters of the trained layer.", stored[0] == there, stored=there)
+finding("With twice the experts, a token uses fewer than twice the parameters.", growth < 2,
+        times=growth)
 
 # %% [markdown]
 # ## How does this series work?
@@ -347,7 +346,7 @@ view_of(other_sentence)
 # - A router gives each expert a score for one token, keeps the K best, and makes their weights sum
 #   to 1.
 # - It chooses for each token and in each layer again.
-# - Sparse means: many weights are stored, and each token uses few of them.
+# - Sparse means: many parameters are stored, and each token uses few of them.
 #
 # **Verdict on the claims.** None here: this notebook judges no claim.
 #

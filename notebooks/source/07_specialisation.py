@@ -407,8 +407,8 @@ assert all(bits[name] < 8 for name in held_out.domains)
 #
 # **Verdict on the claims.** `moe-questions`: *undecided here*. Experts do differ, and a byte told a
 # great deal about them. But the test of topics had no positive control: it might miss a difference
-# that is there. Published analyses disagree. Mixtral found no experts by topic; OLMoE (section 5.3)
-# and DeepSeek-V3 (section 4.5.3) found clear differences between domains. `bilingual`: *true elsewhere, not shown at this size*. One small model reads
+# that is there. Published analyses disagree. Mixtral found no experts by topic; OLMoE and
+# DeepSeek-V3 found clear differences between domains. `bilingual`: *true elsewhere, not shown at this size*. One small model reads
 # both languages and gives them different experts; how well the large ones do in both is for
 # their published tests to say. `moe-sparse`: *shown here, with a condition*. What is active is
 # chosen for each byte, by what the byte is, and not for a task. `open-inspect`: *shown here, with a
@@ -448,7 +448,7 @@ assert all(bits[name] < 8 for name in held_out.domains)
 # </details>
 #
 # **Source.** Mixtral, arXiv 2401.04088, section 5 (same first choice at layer 15: 27 to 28 %, chance
-# 12.5 %); OLMoE, arXiv 2409.02060 (saturation: about 60 % of
+# 12.5 %); OLMoE, arXiv 2409.02060 (domains: section 5.3; saturation: about 60 % of
 # the final top-8 choices of 64 experts after 1 % of pre-training; co-activation); DeepSeek-V3, arXiv 2412.19437, section 4.5.3; MaxVio: arXiv 2408.15664.
 #
 # **Next.** [08 · Which routing bugs still train?](08_routing_bugs.ipynb)
