@@ -343,14 +343,14 @@ view_of(other_sentence)
 #
 # ## Takeaway
 #
-# - A router gives each expert a score for one token, keeps the K best, and makes their weights sum
-#   to 1.
+# - A router gives each expert a score for one token, keeps the K best, and makes their combine
+#   weights sum to 1.
 # - It chooses for each token and in each layer again.
 # - Sparse means: many parameters are stored, and each token uses few of them.
 #
 # **Verdict on the claims.** None here: this notebook judges no claim.
 #
 # **Source.** Shazeer and others, arXiv 1701.06538, section 2 (a sparse layer of experts). Mixtral,
-# arXiv 2401.04088, section 2.1 (the best K, then softmax over them: the same weights).
+# arXiv 2401.04088, section 2.1 (the best K, then softmax over them: the same numbers).
 #
 # **Next.** [01 · What does a dense transformer pay for each token?](01_dense_cost.ipynb)
