@@ -71,8 +71,8 @@ SOFTMAX = Exercise(
     minutes=5,
     task="""
         Write softmax. `logits` is a list of numbers, and the result is a list of the same length.
-        `math.exp(x)` is $e^x$. The logits 0 and `math.log(3)` must give the scores 1/4 and 3/4, since
-        $e^0 = 1$ and $e^{\\log 3} = 3$.
+        `math.exp(x)` is $e^x$. The logits 0 and `math.log(3)` must give the scores 1/4 and 3/4,
+        since $e^0 = 1$ and $e^{\\log 3} = 3$.
     """,
     reference=softmax,
     wrong=(
