@@ -85,7 +85,7 @@ def test_an_interrupted_cell_stops_and_the_notebook_goes_on(lab: LabPage) -> Non
 
 
 def test_restart_and_run_all_runs_to_the_end(lab: LabPage) -> None:
-    lab.page.evaluate("() => window.jupyterapp.commands.execute('notebook:restart-run-all')")
+    lab.page.evaluate("() => void window.jupyterapp.commands.execute('notebook:restart-run-all')")
     lab.page.locator(".jp-Dialog button.jp-mod-accept").click()
     lab.page.wait_for_timeout(2000)
     lab.wait_until_idle()
