@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from minimoe.show.figures import plot_medians, plot_ratios, style
-from minimoe.show.figures.style import ABOVE, GRAY
+from minimoe.show.figures.looks import ABOVE, GRAY
 
 _UNDATED = {"png": {"Software": None}, "svg": {"Date": None}}  # the same figure, the same bytes
 
