@@ -135,7 +135,7 @@ def tour_page(
             ("The numbers", html_table(headers, rows)),
             ("Loss against FLOPs, and against seconds", _losses(contenders)),
             ("Load of the experts", _loads(moe)),
-            ("", view.fragment),
+            ("", view),
         ],
     )
 

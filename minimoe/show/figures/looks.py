@@ -20,7 +20,7 @@ HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "++", "oo")
 DARK, GRAY, LIGHT = "#1b1f24", "#59636e", "#8c959f"  # of axes, captions, helping lines
 # A legend's place: above the axes.
 ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.4}
-LOOK = {
+LOOK: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # shipped with matplotlib, so the same everywhere
     "font.size": 11,
     "axes.titlesize": 12,
