@@ -58,9 +58,6 @@ def count_flops(config: ModelConfig, length: int) -> FlopCount:
         FLOPs of one sequence. The absorbed form of latent attention multiplies with the same
         weights as the naive form and attends over wider vectors: in DeepSeek-V3 each pair of
         positions costs 2 * (576 + 512) FLOPs a head instead of 2 * (192 + 128).
-
-    Raises:
-        InputError: length is below 1.
     """
     if length < 1:
         raise InputError(f"length must be at least 1 position, got {length}")
