@@ -63,10 +63,8 @@ class StepRecord:
 class Run:
     """A model in training: everything that a checkpoint must hold to go on bit for bit.
 
-    Attributes:
-        model, optimizer, config, losses: what is trained, and how.
-        history: one record for each step that is done.
-        between_steps: False while a step changes the model, before it is recorded.
+    `history` has one record for each step that is done. `between_steps` is False while a step
+    changes the model, before it is recorded.
     """
 
     model: Transformer
@@ -144,13 +142,6 @@ def cross_entropy(
     return losses.view_as(targets)
 
 
-def masked_mean(
-    values: Float[Tensor, "B L"], mask: Bool[Tensor, "B L"] | None
-) -> Float[Tensor, ""]:
-    """The mean where the mask is True; None = of all."""
-    return (values if mask is None else values[mask]).mean()
-
-
 def mean_over_layers(
     loss: RouterLoss, routings: tuple[Routing, ...], mask: Bool[Tensor, "T"] | None, like: Tensor
 ) -> Float[Tensor, ""]:
@@ -185,7 +176,8 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
 
     noise_seed = derived_seed(config.seed, run.step, "router noise")
     logits, routings = model(batch.inputs, noise_seed=noise_seed)
-    language = masked_mean(cross_entropy(logits, batch.targets), batch.mask)
+    nats = cross_entropy(logits, batch.targets)
+    language = (nats if batch.mask is None else nats[batch.mask]).mean()
     balance = mean_over_layers(run.losses.balance, routings, mask, language)
     z = mean_over_layers(run.losses.z, routings, mask, language)
     loss = language + config.balance_weight * balance + config.z_weight * z
@@ -205,16 +197,16 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
         group["lr"] = learning_rate(config, step)
     run.optimizer.step()
 
-    before = run.history[-1] if run.history else None
+    tokens, seconds = (run.history[-1].tokens, run.history[-1].seconds) if run.history else (0, 0.0)
     record = StepRecord(
         step=step,
-        tokens=(before.tokens if before else 0) + batch.inputs.numel(),
+        tokens=tokens + batch.inputs.numel(),
         cross_entropy=language.item(),
         load_balancing_loss=balance.item(),
         router_z_loss=z.item(),
         gradient_norm=norm.item(),
         learning_rate=learning_rate(config, step),
-        seconds=(before.seconds if before else 0.0) + time.perf_counter() - began,
+        seconds=seconds + time.perf_counter() - began,
     )
     run.history.append(record)
     run.between_steps = True
