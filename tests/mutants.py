@@ -199,7 +199,7 @@ MUTANTS = (
     ),
     Mutant(
         "norm divides by the sum of squares",
-        "minimoe/fast/norm.py",
+        "minimoe/fast/gradients.py",
         "norm.square_().div_(x.shape[-1])",
         "norm.square_()",
         "tests/test_fast.py",
@@ -555,7 +555,7 @@ MUTANTS = (
     ),
     Mutant(
         "second derivative counts a path twice",
-        "minimoe/fast/second.py",
+        "minimoe/fast/gradients.py",
         "[tensor.view_as(tensor) for tensor in inputs]",
         "list(inputs)",
         "tests/test_transforms.py",
