@@ -34,10 +34,8 @@ _KEYS = {
 def view_section(routed: Sequence[Sample], payload: dict[str, Any], title: str) -> str:
     """One section: style, controls, the first layer drawn, the data, the script.
 
-    Args:
-        routed: the models of the first text, then those of the second, and so on.
-        payload: what the script reads.
-        title: the heading.
+    `routed` has the models of the first text, then those of the second, and so on. `payload` is
+    what the script reads.
     """
     data = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
     data = data.replace("<", "\\u003c")  # so that no text can close the script element

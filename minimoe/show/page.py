@@ -23,14 +23,11 @@ def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
     Returns:
         A complete document without any address outside itself.
     """
-    parts = [f"<section>{_heading(heading)}\n{body}\n</section>" for heading, body in sections]
-    return document(
-        title, f"<main>\n<h1>{html.escape(title)}</h1>\n" + "\n".join(parts) + "\n</main>"
-    )
-
-
-def _heading(heading: str) -> str:
-    return f"\n<h2>{html.escape(heading)}</h2>" if heading else ""
+    parts = ["<main>", f"<h1>{html.escape(title)}</h1>"]
+    for heading, body in sections:
+        above = f"\n<h2>{html.escape(heading)}</h2>" if heading else ""
+        parts.append(f"<section>{above}\n{body}\n</section>")
+    return document(title, "\n".join([*parts, "</main>"]))
 
 
 def document(title: str, body: str) -> str:
