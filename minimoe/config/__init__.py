@@ -8,21 +8,3 @@ from minimoe.config.model import ModelConfig, model_config_from
 from minimoe.config.presets import PRESETS, RECIPES, Recipe, dense, moe, preset
 from minimoe.config.training import TrainConfig, train_config_from
 from minimoe.errors import InputError
-
-__all__ = [
-    "PRESETS",
-    "RECIPES",
-    "AttentionConfig",
-    "InputError",
-    "LatentAttentionConfig",
-    "MoEConfig",
-    "ModelConfig",
-    "Recipe",
-    "RopeConfig",
-    "TrainConfig",
-    "dense",
-    "model_config_from",
-    "moe",
-    "preset",
-    "train_config_from",
-]

@@ -92,10 +92,6 @@ class ModelConfig:
         """Positions that a query sees in the layers with a sliding window; None = no such layer."""
         return getattr(self.attention, "sliding_window", None)
 
-    def is_moe_layer(self, layer: int) -> bool:
-        """Whether block `layer` (counted from 0) has a Mixture-of-Experts layer."""
-        return self.moe is not None and layer not in self.dense_layers
-
     def window_of(self, layer: int) -> int | None:
         """Positions that a query of block `layer` sees, its own included; None = all before it."""
         slides = self.sliding_layers is None or layer in self.sliding_layers

@@ -51,7 +51,6 @@ def count_flops(config: ModelConfig, length: int) -> FlopCount:
     biases are not multiplied and cost none.
 
     Args:
-        config: the model's.
         length: positions of the text (L), at least 1.
 
     Returns:

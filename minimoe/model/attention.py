@@ -23,7 +23,6 @@ class Attention(nn.Module):
     are divided by sqrt(d_head). `rotation_of` computes the rotation that `forward` needs.
 
     Args:
-        config: sizes and rules.
         norm_eps: epsilon of the norms of queries and keys.
         window: positions a query sees, its own included; None = all before it.
     """

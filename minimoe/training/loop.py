@@ -96,8 +96,6 @@ def start(
     """A new run: initial weights from `seed`, and AdamW that decays matrices only.
 
     Args:
-        model_config, config: what is trained, and how.
-        seed: of the weights.
         rule: how the routers choose; None = `minimoe.model.routing.route`.
         losses: of the routers; None = the load-balancing loss and the z-loss.
 
@@ -242,7 +240,6 @@ def train(
 
     Args:
         runs: all at the same step.
-        corpus: the text.
         steps: where to end, counted from the start of the run; None = config.steps.
         hooks: called in order after each step of each run.
         next_batch: makes the next batch of a run.
