@@ -11,10 +11,8 @@ from minimoe.formulas.memory import expected_experts, moe_elements, swiglu_eleme
 class MachinePeak:
     """The best rates of a machine (`minimoe.measure.timing.measure_peak` measures them).
 
-    Attributes:
-        flops_per_second: of a large matrix product; a multiply-add is two FLOPs.
-        bytes_per_second: of a large copy; bytes read and bytes written both count.
-        seconds_per_operation: of the smallest tensor operation, nearly all of it overhead.
+    FLOPs are of a large matrix product (a multiply-add is two), bytes of a large copy (read and
+    written), seconds of the smallest tensor operation, nearly all of it overhead.
     """
 
     flops_per_second: float

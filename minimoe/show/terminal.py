@@ -42,7 +42,6 @@ def routed_text(
     no colour and a "!" after its number.
 
     Args:
-        sample: the text and what the routers decided.
         layer: counted from 0.
         n_experts: routed experts per layer.
         width: columns of the terminal.

@@ -35,10 +35,7 @@ def save_checkpoint(run: Run, folder: Path, text: str) -> Path:
 
     The files are written to a hidden folder. It is renamed when all of them are on the disk, so a
     kill at any moment leaves a complete checkpoint. Then all other checkpoints in `folder` are
-    removed, also those of other runs.
-
-    Args:
-        text: digest of the training text.
+    removed, also those of other runs. `text` is the digest of the training text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{run.step:07d}"
