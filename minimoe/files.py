@@ -18,13 +18,9 @@ def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
     The content goes to a temporary file in the same folder, which is then renamed. A full disk or
     a kill leaves the old file. Text is written as UTF-8. A symbolic link is followed.
 
-    Args:
-        path: the file; its folder must exist.
-        content: text or bytes.
-
     Raises:
         InputError: `path` exists and is not a regular file.
-        OSError: the folder cannot be written to, or the disk is full.
+        OSError: its folder is not there or cannot be written to, or the disk is full.
     """
     target = _regular(path)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
@@ -78,16 +74,10 @@ def usable_folder(path: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def locked(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Keep other processes out of a folder inside a `with` block.
+    """Keep other processes out of a folder inside a `with` block; the folder is made if needed.
 
     The operating system releases the lock when the process ends, however it ends. So a lock file
     that a killed process left behind does not block.
-
-    Args:
-        path: the folder; it is made if needed.
-
-    Yields:
-        The folder.
 
     Raises:
         InputError: another process holds the lock; the message gives its id and its machine.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from minimoe.config import AttentionConfig, ModelConfig, MoEConfig
 from minimoe.experiments.routed import routed_sample
 from minimoe.model.transformer import Transformer
 from minimoe.show.explorer import routing_view
+from minimoe.show.page import document
 from minimoe.show.sample import Sample, glyphs
 
 TEXT = "for x in text:\n\trouter(x)  # 路由器 reads every byte\n".encode()
@@ -43,19 +45,25 @@ def page() -> Iterator[Page]:
         assert problems == []  # in any test: no error, nothing fetched
 
 
+def opened(page: Page, folder: Path, samples: Any, n_experts: int = N_EXPERTS) -> int:
+    """Open the view of these samples; returns the bytes of its file."""
+    view = document("view", routing_view(samples, n_experts=n_experts, title="view"))
+    (folder / "view.html").write_text(view, encoding="utf-8")
+    page.goto((folder / "view.html").as_uri())
+    return len(view.encode())
+
+
 @pytest.fixture
 def alone(page: Page, tmp_path: Path) -> Page:
     """The view of one model."""
-    routing_view(ALONE, n_experts=N_EXPERTS, title="view").save(tmp_path / "view.html")
-    page.goto((tmp_path / "view.html").as_uri())
+    opened(page, tmp_path, ALONE)
     return page
 
 
 @pytest.fixture
 def beside(page: Page, tmp_path: Path) -> Page:
     """The view of two models side by side."""
-    routing_view(SAMPLES, n_experts=N_EXPERTS, title="view").save(tmp_path / "view.html")
-    page.goto((tmp_path / "view.html").as_uri())
+    opened(page, tmp_path, SAMPLES)
     return page
 
 
@@ -287,11 +295,9 @@ def test_ten_thousand_bytes_are_drawn_searched_and_relayered_in_moments(
     samples = {}
     for name in ("first", "second"):
         ids = rng.random((4, len(text), 16)).argsort(-1)[..., :2]
-        samples[name] = [Sample("long", text, ids, rng.random(ids.shape))]
-    view = routing_view(samples, n_experts=16, title="long")
-    assert len(view.html.encode()) < 3_000_000
-    view.save(tmp_path / "long.html")
-    page.goto((tmp_path / "long.html").as_uri())
+        kept, margin = np.ones(ids.shape, bool), np.zeros(ids.shape[:2])
+        samples[name] = [Sample("long", text, ids, rng.random(ids.shape), kept, margin)]
+    assert opened(page, tmp_path, samples, n_experts=16) < 3_000_000
     for key in ("]", "["):
         event = f"new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}})"
         spent = page.evaluate(

@@ -241,9 +241,10 @@ def test_a_gated_shared_expert_counts_by_the_sigmoid_of_its_gate() -> None:
     layer = random_layer(MoEConfig(**sizes, n_shared_experts=1, d_shared=20, gate_shared=True))
     x = inputs(5, 8)
     x[:, 0] = 1
-    routed = layer(x)[0] - layer.shared_output(x)
     assert layer.shared.down.shape == (8, 20)
     with torch.no_grad():
+        layer.shared_gate.zero_()[0, 0] = -math.inf  # sigmoid(-inf) = 0
+        routed = layer(x)[0]
         for gate, share in ((0.0, 0.5), (math.log(3), 0.75)):  # sigmoid(ln 3) = 3/4
             layer.shared_gate.zero_()[0, 0] = gate
             torch.testing.assert_close(

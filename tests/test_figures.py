@@ -17,7 +17,7 @@ from minimoe.measure.specialisation import Specialisation
 from minimoe.show import figures as draw
 from minimoe.show.colors import EXPERT_COLORS, contrast, expert_color, ink_on, luminance, mix
 from minimoe.show.figures.labels import place_labels
-from minimoe.show.figures.style import readable, tick
+from minimoe.show.figures.looks import readable, tick
 from minimoe.show.speed import speed_picture
 
 TOKEN = Specialisation(nmi=0.5, low=0.4, high=0.55, control=0.02, control_high=0.03, bits=2.0)

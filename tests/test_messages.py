@@ -156,7 +156,8 @@ def axes() -> Axes:
 
 def sample(text: bytes = b"abc", expert: int = 0, weight: float = 1.0) -> Sample:
     ids = np.full((1, 3, 1), expert)
-    return Sample("a", text, ids, np.full((1, 3, 1), weight))
+    weights = np.full((1, 3, 1), weight)
+    return Sample("a", text, ids, weights, np.full(ids.shape, True), np.zeros((1, 3)))
 
 
 def specialised(groups: list[int], **options: int) -> None:

@@ -299,8 +299,8 @@ def test_two_builds_give_the_same_bytes_and_figures_under_any_backend(
     assert cells[2].metadata == {"tags": ["raises-exception"]}
 
 
-def test_a_kernel_with_another_backend_draws_inline_after_draw_inline() -> None:
-    lines = ("from minimoe.show.inline import draw_inline; draw_inline()", "plt.plot([1, 2]); None")
+def test_a_kernel_with_another_backend_draws_inline_after_style() -> None:
+    lines = ("from minimoe.show.figures import style; style()", "plt.plot([1, 2]); None")
     first = code(f"from matplotlib import pyplot as plt; {lines[0]}")
     book = nbformat.v4.new_notebook(cells=[first, code(lines[1])])
     client = NotebookClient(book, kernel_name="python3", extra_arguments=["--log-level=ERROR"])

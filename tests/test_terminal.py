@@ -17,7 +17,7 @@ def sample(*, kept: bool = True, n_experts: int = 16) -> Sample:
     first = np.arange(len(TEXT)) % n_experts
     ids = np.stack([(first + 1) % n_experts, first], -1)[None].repeat(2, 0)
     weights = np.broadcast_to([0.25, 0.75], ids.shape)
-    return Sample("t", TEXT, ids, weights, np.full(ids.shape, kept))
+    return Sample("t", TEXT, ids, weights, np.full(ids.shape, kept), np.zeros(ids.shape[:2]))
 
 
 def lines(depth: int = 2**24, **options: int) -> list[str]:

@@ -15,7 +15,7 @@ from minimoe.errors import printable
 from minimoe.files import usable_file, write_file
 
 if TYPE_CHECKING:
-    from minimoe.show.explorer import Sample
+    from minimoe.show.sample import Sample
 
 HELP = "show which experts a text goes to"
 EXAMPLE = '"MoE 路由 x += 1"'
@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> None:
     usable_file(options.out)
 
     from minimoe.show.explorer import routing_view
+    from minimoe.show.page import document
 
     names = list(dict.fromkeys(options.model or [MODEL]))
     samples, (n_layers, n_experts), notes = _samples(names, text, title)
@@ -46,10 +47,10 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"layer must lie in [1, n_layers={n_layers}], got {options.layer}")
     layers = range(n_layers) if options.layer is None else [options.layer - 1]
     shown = {name: [sample] for name, sample in samples.items()}
-    view = routing_view(
-        shown if several else shown[names[0]], n_experts=n_experts, title="Where the tokens went"
-    )
-    write_file(options.out, view.html)
+    heading = "Where the tokens went"
+    routes = shown if several else shown[names[0]]
+    view = routing_view(routes, n_experts=n_experts, title=heading)
+    write_file(options.out, document(heading, view))
     for note in notes:
         say(note)
     if options.json:

@@ -1,6 +1,17 @@
 """Range checks of configuration fields."""
 
+from collections.abc import Callable
+from typing import Any
+
 from minimoe.errors import InputError
+
+
+def check_each(config: object, check: Callable[..., None], names: str, *limits: Any) -> None:
+    """Check several fields of a configuration; None passes where it is the default."""
+    for name in names.split():
+        value, default = getattr(config, name), getattr(type(config), name, ...)
+        if value is not None or default is not None:
+            check(name, value, *limits)
 
 
 def check_integer(

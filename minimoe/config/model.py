@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from minimoe.config.attention import AttentionConfig, LatentAttentionConfig, RopeConfig
-from minimoe.config.checks import check_choice, check_flag, check_integer, check_positive
-from minimoe.config.moe_layer import MoEConfig
+from minimoe.config import checks
+from minimoe.config.layers import AttentionConfig, LatentAttentionConfig, MoEConfig, RopeConfig
 from minimoe.errors import InputError
 
 
@@ -28,9 +27,6 @@ class ModelConfig:
         tie_embeddings: the output head shares the weights of the input embedding.
         norm: "rms", or "layer" with mean and bias as in GPT-2.
         norm_eps: epsilon of every norm.
-
-    Raises:
-        InputError: a value is out of its range or contradicts another one.
     """
 
     n_layers: int
@@ -49,13 +45,11 @@ class ModelConfig:
     norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        for name in ("n_layers", "vocab_size", "max_length"):
-            check_integer(name, getattr(self, name), 1)
-        check_positive("norm_eps", self.norm_eps)
-        check_choice("ff", self.ff, ("swiglu", "gelu"))
-        check_choice("norm", self.norm, ("rms", "layer"))
-        for name in ("tie_embeddings", "learned_positions", "ff_bias"):
-            check_flag(name, getattr(self, name))
+        checks.check_each(self, checks.check_integer, "n_layers vocab_size max_length", 1)
+        checks.check_positive("norm_eps", self.norm_eps)
+        checks.check_choice("ff", self.ff, ("swiglu", "gelu"))
+        checks.check_choice("norm", self.norm, ("rms", "layer"))
+        checks.check_each(self, checks.check_flag, "tie_embeddings learned_positions ff_bias")
         if self.moe is None and self.dense_layers:
             raise InputError(f"dense_layers={self.dense_layers} needs moe, got moe=None")
         self._check_layers("dense_layers", self.dense_layers)
@@ -70,7 +64,7 @@ class ModelConfig:
                 f"moe.d_model must equal attention.d_model={self.d_model}, got {self.moe.d_model}"
             )
         if self.d_ff is not None:
-            check_integer("d_ff", self.d_ff, 1)
+            checks.check_integer("d_ff", self.d_ff, 1)
         elif self.n_moe_layers < self.n_layers:
             raise InputError(
                 f"{self.n_layers - self.n_moe_layers} of {self.n_layers} layers are dense: "
@@ -81,7 +75,7 @@ class ModelConfig:
         if not isinstance(layers, tuple) or len(set(layers)) != len(layers):
             raise InputError(f"{name} must be a tuple of different block numbers, got {layers!r}")
         for layer in layers:
-            check_integer(f"a block of {name}", layer, 0, self.n_layers - 1, "n_layers - 1=")
+            checks.check_integer(f"a block of {name}", layer, 0, self.n_layers - 1, "n_layers - 1=")
 
     @property
     def d_model(self) -> int:
@@ -97,10 +91,6 @@ class ModelConfig:
     def sliding_window(self) -> int | None:
         """Positions that a query sees in the layers with a sliding window; None = no such layer."""
         return getattr(self.attention, "sliding_window", None)
-
-    def is_moe_layer(self, layer: int) -> bool:
-        """Whether block `layer` (counted from 0) has a Mixture-of-Experts layer."""
-        return self.moe is not None and layer not in self.dense_layers
 
     def window_of(self, layer: int) -> int | None:
         """Positions that a query of block `layer` sees, its own included; None = all before it."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from minimoe.config.checks import check_choice, check_integer, check_number, check_positive
+from minimoe.config import checks
 from minimoe.errors import InputError
 
 
@@ -28,9 +28,6 @@ class TrainConfig:
             equal frequencies.
         seed: of the batches; the model's initial weights have another seed.
         dtype: of weights and arithmetic.
-
-    Raises:
-        InputError: a value is out of its range.
     """
 
     steps: int
@@ -51,27 +48,25 @@ class TrainConfig:
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "length"):
-            check_integer(name, getattr(self, name), 1)
-        check_integer("batch_size", self.batch_size, 1, 2**31 - 1)
-        check_integer("seed", self.seed, 0, 2**63 - 1)  # the range of a torch generator
-        check_positive("learning_rate", self.learning_rate)
-        check_positive("clip_norm", self.clip_norm)
-        for name in ("weight_decay", "balance_weight", "z_weight", "expert_bias_rate"):
-            check_number(name, getattr(self, name), 0.0)
-        check_number("final_lr_share", self.final_lr_share, 0.0, 1.0)
+        checks.check_each(self, checks.check_integer, "steps length", 1)
+        checks.check_integer("batch_size", self.batch_size, 1, 2**31 - 1)
+        checks.check_integer("seed", self.seed, 0, 2**63 - 1)  # the range of a torch generator
+        checks.check_each(self, checks.check_positive, "learning_rate clip_norm")
+        weights = "weight_decay balance_weight z_weight expert_bias_rate"
+        checks.check_each(self, checks.check_number, weights, 0.0)
+        checks.check_number("final_lr_share", self.final_lr_share, 0.0, 1.0)
         for name in ("warmup_share", "beta1", "beta2"):
-            check_number(name, getattr(self, name), 0.0, 1.0)
+            checks.check_number(name, getattr(self, name), 0.0, 1.0)
             if getattr(self, name) == 1:
                 raise InputError(f"{name} must be below 1, got {getattr(self, name)!r}")
-        check_choice("dtype", self.dtype, ("float32", "float64"))
+        checks.check_choice("dtype", self.dtype, ("float32", "float64"))
         if self.domain_weights is not None:
             if not isinstance(self.domain_weights, tuple) or not self.domain_weights:
                 raise InputError(
                     f"domain_weights must be a tuple of numbers, got {self.domain_weights!r}"
                 )
             for weight in self.domain_weights:
-                check_number("a weight of domain_weights", weight, 0.0)
+                checks.check_number("a weight of domain_weights", weight, 0.0)
 
 
 def train_config_from(data: dict[str, Any]) -> TrainConfig:

@@ -7,7 +7,8 @@ import torch
 from minimoe.errors import InputError
 from minimoe.measure.routes import trace
 from minimoe.model.transformer import Transformer
-from minimoe.show.explorer import RoutingView, routing_view
+from minimoe.show.explorer import routing_view
+from minimoe.show.page import Framed, document
 from minimoe.show.sample import Sample
 from minimoe.trained.models import named_model
 
@@ -33,7 +34,7 @@ def routed_sample(model: Transformer, text: bytes, title: str, length: int | Non
     return Sample(title, text, ids, weights, kept, margin)
 
 
-def view_of(text: str, *names: str) -> RoutingView:
+def view_of(text: str, *names: str) -> Framed:
     """The routing view of a sentence, for the last line of a notebook cell.
 
     Args:
@@ -51,7 +52,11 @@ def view_of(text: str, *names: str) -> RoutingView:
         sizes.add(model.config.moe.n_routed_experts)
     if len(sizes) > 1:
         raise InputError(f"side by side, models need as many experts, got {sorted(sizes)}")
-    return routing_view(samples, n_experts=sizes.pop(), title="Routing view")
+    (n_experts,) = sizes
+    view = routing_view(samples, n_experts=n_experts, title="Routing view")
+    lines = sum(len(line.encode()) // 70 + 1 for line in text.split("\n"))
+    height = min(820, max(190 + 27 * lines, 370 + 27 * min(n_experts, 16)))  # text, or legend
+    return Framed("Routing view", document("Routing view", view), height)
 
 
 def windows(text: bytes, length: int | None) -> list[tuple[int, int]]:

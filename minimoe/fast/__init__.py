@@ -12,12 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from minimoe.fast.attention import attention
 from minimoe.fast.cores import mixture
-from minimoe.fast.norm import rms_norm
+from minimoe.fast.gradients import attention, rms_norm
 from minimoe.fast.sort import best
-
-__all__ = ["allowed", "attention", "best", "mixture", "plain", "plain_only", "rms_norm"]
 
 _PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
 _KINDS = (Tensor, nn.Parameter)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from minimoe.fast.second import plain_gradients
+from minimoe.fast.gradients import plain_gradients
 from minimoe.fast.sort import sorted_slots
 
 MIN_SHARE = 2_000_000  # multiply-adds for each core; with fewer, waking it costs more than it saves
@@ -27,8 +27,7 @@ MAX_SKEW = 1.5  # work of the fullest expert over a core's share; above, all cor
 def mixture(x: Tensor, experts: Any, routing: Any) -> Tensor:
     """Dispatch the tokens, compute SwiGLU experts without biases, and combine.
 
-    The FLOPs are the same as in a loop over experts. A core computes whole experts, one after the
-    other, so the data of an expert stay in that core's cache.
+    A core computes whole experts, one after the other, so the data of an expert stay in its cache.
 
     Args:
         x: tokens [T, D].
@@ -194,9 +193,8 @@ def _one_token(
 ) -> Tensor:
     """The weighted sum of the K chosen experts for one token [1, D], without a gradient.
 
-    Nothing is sorted or copied, and only the weights of the K experts are read. Half of the time is
-    the start of operations, so there are few. One thread computes small experts, because waking
-    another thread takes longer than the product.
+    Only their weights are read. Half of the time is the start of operations, so there are few. One
+    thread computes small experts, because waking another one takes longer than the product.
     """
     n_threads = torch.get_num_threads()
     if gate_up.shape[1] * gate_up.shape[2] < SMALL_MATRIX:
@@ -244,10 +242,8 @@ def shares_of(counts: Sequence[int], n_cores: int) -> list[list[int]]:
     """Cut the experts into shares that free cores take in turn, large ones first.
 
     Each share is about 1 / (2 * n_cores) of the remaining rows. So the last shares are small, and a
-    core that another program slows down takes fewer of them.
-
-    Returns:
-        The experts of each share: counts (5, 1, 4, 2) on two cores give ((0,), (2,), (3,), (1,)).
+    core that another program slows down takes fewer of them. Counts (5, 1, 4, 2) on two cores give
+    the experts ((0,), (2,), (3,), (1,)).
     """
     shares: list[list[int]] = []
     left = sum(counts)
@@ -266,7 +262,7 @@ def shares_of(counts: Sequence[int], n_cores: int) -> list[list[int]]:
 def without_python(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function as TorchScript, which runs without Python's lock, so cores run in parallel.
 
-    Python 3.14 has no TorchScript. There the function itself is returned, which is slower.
+    Python 3.14 has no TorchScript and takes the function itself, which is slower.
     """
     if sys.version_info >= (3, 14):
         return function

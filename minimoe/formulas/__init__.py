@@ -1,1 +1,4 @@
-"""Costs of a configuration by formula; no model is built and torch is not needed."""
+"""Costs of a configuration by formula; no model is built and torch is not needed.
+
+A number that is out of its range raises InputError.
+"""

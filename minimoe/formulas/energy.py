@@ -7,13 +7,7 @@ from minimoe.config import InputError
 
 @dataclass(frozen=True)
 class EnergyAssumptions:
-    """The figures behind an estimate; `dataclasses.replace` changes one of them.
-
-    Attributes:
-        joules_per_flop: energy of one FLOP; a multiply-add is two.
-        joules_per_byte: energy of moving one byte between memory and chip.
-        source: the publication of both figures.
-    """
+    """Joules of one FLOP (a multiply-add is two) and of one byte moved between memory and chip."""
 
     joules_per_flop: float
     joules_per_byte: float
@@ -33,9 +27,6 @@ def horowitz(itemsize: int = 4) -> EnergyAssumptions:
         Joules. In 32 bits a multiplication takes 3.7 pJ and an addition 0.9 pJ: 2.3 pJ a FLOP. In
         16 bits they take 1.1 pJ and 0.4 pJ: 0.75 pJ a FLOP. Reading 64 bits from DRAM takes
         1.3 nJ: 162.5 pJ a byte, as much as 70 FLOPs in 32 bits.
-
-    Raises:
-        InputError: the source has no figure for that size.
     """
     joules = {4: (3.7e-12 + 0.9e-12) / 2, 2: (1.1e-12 + 0.4e-12) / 2}
     if itemsize not in joules:
@@ -52,17 +43,9 @@ def estimated_joules(
 ) -> float:
     """Estimate the energy of FLOPs and moved bytes. This is not a measurement.
 
-    Args:
-        flops: at least 0; a multiply-add is two.
-        n_bytes: moved between memory and chip, at least 0.
-        assumptions: joules of each.
-
     Returns:
         Joules. With `horowitz()`, 10^12 FLOPs and 10^10 bytes take 2.3 + 1.625 = 3.925 J. In 16
         bits, DeepSeek-V3 reads 73.3 * 10^9 bytes of weights for one token: 11.9 J.
-
-    Raises:
-        InputError: flops or n_bytes is below 0.
     """
     for name, value in (("flops", flops), ("n_bytes", n_bytes)):
         if not value >= 0:

@@ -51,16 +51,12 @@ def count_flops(config: ModelConfig, length: int) -> FlopCount:
     biases are not multiplied and cost none.
 
     Args:
-        config: the model's.
         length: positions of the text (L), at least 1.
 
     Returns:
         FLOPs of one sequence. The absorbed form of latent attention multiplies with the same
         weights as the naive form and attends over wider vectors: in DeepSeek-V3 each pair of
         positions costs 2 * (576 + 512) FLOPs a head instead of 2 * (192 + 128).
-
-    Raises:
-        InputError: length is below 1.
     """
     if length < 1:
         raise InputError(f"length must be at least 1 position, got {length}")

@@ -1,11 +1,6 @@
 """Bytes of weights, cache and activations, computed from a configuration."""
 
-from minimoe.config import (
-    InputError,
-    LatentAttentionConfig,
-    ModelConfig,
-    MoEConfig,
-)
+from minimoe.config import InputError, LatentAttentionConfig, ModelConfig, MoEConfig
 
 
 def cache_elements_per_token(config: ModelConfig) -> int:
@@ -36,9 +31,6 @@ def weight_bytes(n_parameters: int, bits: int | float) -> int:
     Returns:
         Bytes. Mixtral 8x7B's 46,702,792,704 weights take 93,405,585,408 bytes at 16 bits. Three
         weights of 4 bits take 2 bytes.
-
-    Raises:
-        InputError: an argument is out of its range.
     """
     if n_parameters < 0:
         raise InputError(f"n_parameters must be at least 0, got {n_parameters}")
@@ -57,11 +49,9 @@ def expected_experts(n_experts: int, top_k: int, n_tokens: int) -> float:
     Returns:
         E * (1 - (1 - K / E)^T). One token reaches exactly K. With DeepSeek-V3's E = 256 and K = 8,
         32 tokens reach 163.3 experts.
-
-    Raises:
-        InputError: an argument is out of its range.
     """
-    _at_least("n_tokens", n_tokens, 1)
+    if n_tokens < 1:
+        raise InputError(f"n_tokens must be at least 1, got {n_tokens}")
     if not 1 <= top_k <= n_experts:
         raise InputError(f"top_k must lie in [1, n_experts={n_experts}], got {top_k}")
     idle = n_experts - top_k
@@ -96,17 +86,10 @@ def moe_elements(config: MoEConfig, *, backward: bool = False) -> int:
     d_model, width = config.d_model, config.shared_width
     n_experts, d_expert = config.n_routed_experts, config.d_expert
     if backward:
-        router, row, summed = 3 * d_model + 12 * n_experts, 20 * d_model + 39 * d_expert, 5
+        routed = 8 * d_model + 12 * n_experts + config.top_k * (20 * d_model + 39 * d_expert)
         sums = d_model * (6 + 14 * config.gate_shared)
     else:
-        router, row, summed = d_model + 4 * n_experts, 5 * d_model + 11 * d_expert, 1
+        routed = 2 * d_model + 4 * n_experts + config.top_k * (5 * d_model + 11 * d_expert)
         sums = d_model * (3 + 3 * config.gate_shared)
-    routed = router + config.top_k * row + summed * d_model
-    if not width:
-        return routed
-    return routed + swiglu_elements(d_model, width, backward=backward) + sums
-
-
-def _at_least(name: str, value: int, low: int) -> None:
-    if value < low:
-        raise InputError(f"{name} must be at least {low}, got {value}")
+    shared = swiglu_elements(d_model, width, backward=backward) + sums if width else 0
+    return routed + shared

@@ -11,10 +11,8 @@ from minimoe.formulas.memory import expected_experts, moe_elements, swiglu_eleme
 class MachinePeak:
     """The best rates of a machine (`minimoe.measure.timing.measure_peak` measures them).
 
-    Attributes:
-        flops_per_second: of a large matrix product; a multiply-add is two FLOPs.
-        bytes_per_second: of a large copy; bytes read and bytes written both count.
-        seconds_per_operation: of the smallest tensor operation, nearly all of it overhead.
+    FLOPs are of a large matrix product (a multiply-add is two), bytes of a large copy (read and
+    written), seconds of the smallest tensor operation, nearly all of it overhead.
     """
 
     flops_per_second: float
@@ -24,13 +22,7 @@ class MachinePeak:
 
 @dataclass(frozen=True)
 class Work:
-    """The work of a computation.
-
-    Attributes:
-        flops: of matrix products; a multiply-add is two FLOPs.
-        n_bytes: bytes read and written.
-        n_operations: tensor operations that are started; views do not count.
-    """
+    """FLOPs of matrix products, bytes read and written, tensor operations started (not views)."""
 
     flops: int | float
     n_bytes: int | float
@@ -59,17 +51,7 @@ class Prediction:
         return "memory" if longest == self.memory_seconds else "overhead"
 
     def error(self, measured: float) -> float:
-        """Compute the relative error of the prediction.
-
-        Args:
-            measured: seconds, above 0.
-
-        Returns:
-            Predicted / measured - 1: 0 if they agree, -0.5 if the run takes twice as long.
-
-        Raises:
-            InputError: measured is not above 0.
-        """
+        """Predicted / measured - 1: 0 if they agree, -0.5 if the run takes twice as long."""
         if not measured > 0:
             raise InputError(f"measured must be above 0 seconds, got {measured}")
         return self.seconds / measured - 1
@@ -84,16 +66,9 @@ def predicted_seconds(
     Patterson 2009, doi 10.1145/1498765.1498785). Starting an operation overlaps with neither. The
     roofline model has no such term, but small layers need it.
 
-    Args:
-        flops, n_bytes, n_operations: the work, each at least 0.
-        peak: the machine.
-
     Returns:
         Seconds. Take a machine of 10 FLOPs a second, 2 bytes a second and 0.5 s an operation. On
         it, 10 FLOPs, 6 bytes and 2 operations take 1 s, 3 s and 1 s: 4 s together.
-
-    Raises:
-        InputError: an argument is below 0.
     """
     work = {"flops": flops, "n_bytes": n_bytes, "n_operations": n_operations}
     for name, value in work.items():
@@ -116,17 +91,13 @@ def dense_work(
     read again for the gradient of the input, and their own gradient is written.
 
     Args:
-        d_model, d_ff: widths (D, F).
-        n_tokens: tokens of the batch (T).
+        d_model, d_ff, n_tokens: widths D and F, tokens T of the batch.
         itemsize: bytes of one number.
         backward: forward and backward.
 
     Returns:
         6 * T * D * F FLOPs in 4 operations; with backward 18 * T * D * F in 12. For D=64, F=32,
         T=16 and 4 bytes: 196,608 FLOPs and 49,152 bytes.
-
-    Raises:
-        InputError: a number is below 1.
     """
     _check(d_model=d_model, d_ff=d_ff, n_tokens=n_tokens, itemsize=itemsize)
     passes, weights = (3 if backward else 1), 3 * d_model * d_ff
@@ -149,10 +120,7 @@ def layer_work(
     softmax and normalized weights; other rules take a few more or less.
 
     Args:
-        config: the layer's.
-        n_tokens: tokens of the batch (T).
-        itemsize: bytes of one number.
-        backward: forward and backward.
+        n_tokens, itemsize, backward: as in `dense_work`.
         n_cores: cores that start the experts' operations at the same time.
 
     Returns:
@@ -161,9 +129,6 @@ def layer_work(
         takes 11 + 2 * K. Mixtral's layer (D=4096, F=14336, E=8, K=2) on two cores with 4 bytes
         does 704,708,608 FLOPs for one token in 15 operations. It reads 1,409,417,216 bytes of
         weights: half a FLOP a byte. Two tokens take 47 operations.
-
-    Raises:
-        InputError: a number is below 1.
     """
     _check(n_tokens=n_tokens, itemsize=itemsize, n_cores=n_cores)
     d_model, d_expert, n_experts = config.d_model, config.d_expert, config.n_routed_experts

@@ -23,7 +23,6 @@ class Attention(nn.Module):
     are divided by sqrt(d_head). `rotation_of` computes the rotation that `forward` needs.
 
     Args:
-        config: sizes and rules.
         norm_eps: epsilon of the norms of queries and keys.
         window: positions a query sees, its own included; None = all before it.
     """
@@ -98,8 +97,7 @@ def causal_attention(
     Query head h reads key head h // (H / G).
 
     Args:
-        q: of the last L positions.
-        k, v: of all S positions.
+        q, k, v: queries of the last L positions, keys and values of all S.
         window: positions a query sees, its own included; None = all before it.
         sinks: one more logit in the softmax of each head, without a value.
         scale: factor of the scores; None = 1 / sqrt(d).

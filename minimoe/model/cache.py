@@ -7,11 +7,10 @@ from minimoe.config import AttentionConfig, ModelConfig
 
 
 class KVCache:
-    """Keys and values, or latents, of the positions already read.
+    """Keys and values, or normed latents and rotated keys, of the positions already read.
 
-    A layer of grouped-query attention caches keys and values: 2 * n_kv_heads * d_head elements a
-    token. A layer of latent attention caches the normed latent and the rotated key: kv_rank +
-    d_rope elements a token. `Transformer.forward` writes to its `cache` argument.
+    `minimoe.formulas.memory.cache_elements_per_token` counts them. `Transformer.forward` writes to
+    its `cache` argument.
 
     Args:
         config: of the model.

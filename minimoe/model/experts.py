@@ -44,7 +44,7 @@ class Experts(nn.Module):
 
     def activate(self, gate_up: Float[Tensor, "... F2"]) -> Float[Tensor, "... F"]:
         """The activation between the two products."""
-        if self.config.activation == "clamped_swiglu":
-            config = self.config
+        config = self.config
+        if config.activation == "clamped_swiglu":
             return clamped_silu_gate(gate_up, config.activation_alpha, config.activation_limit)
         return silu_gate(gate_up)

@@ -44,10 +44,7 @@ def swiglu(
 class SwiGLU(nn.Module):
     """A dense feed-forward layer of 3 * d_model * d_ff weights; also the shared experts.
 
-    Args:
-        d_model: width of the residual stream (D).
-        d_ff: width inside.
-        bias: both products add one: 2 * d_ff + d_model parameters more.
+    With `bias` both products add one: 2 * d_ff + d_model parameters more.
     """
 
     def __init__(self, d_model: int, d_ff: int, bias: bool = False) -> None:
@@ -64,12 +61,8 @@ class SwiGLU(nn.Module):
 class GeluMLP(nn.Module):
     """GPT-2's dense feed-forward layer: down @ gelu(up @ x), of 2 * d_model * d_ff weights.
 
-    The GELU is the tanh approximation (arXiv 1606.08415, section 2).
-
-    Args:
-        d_model: width of the residual stream (D).
-        d_ff: width inside.
-        bias: both products add one: d_ff + d_model parameters more.
+    The GELU is the tanh approximation (arXiv 1606.08415, section 2). With `bias` both products add
+    one: d_ff + d_model parameters more.
     """
 
     def __init__(self, d_model: int, d_ff: int, bias: bool = False) -> None:

@@ -32,12 +32,8 @@ def every_expert(
 ) -> Float[Tensor, "N D"]:
     """Let every expert compute every row; each row takes its own expert's result.
 
-    That is E times the work. A row of a dropped assignment belongs to no expert and stays 0.
-
-    Args:
-        rows: sorted by expert, dropped ones last.
-        kept_per_expert: rows of each expert.
-        compute: what an expert makes of rows.
+    That is E times the work. The rows are sorted by expert; those of dropped assignments come last,
+    belong to no expert and stay 0. `compute` is what an expert makes of rows.
     """
     ends = kept_per_expert.cumsum(0)
     place = torch.arange(rows.shape[0], device=rows.device)

@@ -26,7 +26,6 @@ def generate(
 
     Args:
         prompt: at least one token.
-        n_tokens: number of tokens to generate.
         temperature: divides the logits; 1 leaves them unchanged, 0 takes the most likely token.
         top_k: sample from the k most likely tokens only; None = from all.
         top_p: sample from the smallest set of tokens whose probabilities sum to at least p.

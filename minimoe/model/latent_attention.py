@@ -28,23 +28,16 @@ class LatentAttention(nn.Module):
         self.config = config
         q_width = config.n_heads * (config.d_nope + config.d_rope)
         kv_width = config.n_heads * (config.d_nope + config.d_value)
-        self.q: nn.Parameter | None = None
-        self.q_down: nn.Parameter | None = None
-        self.q_norm: RMSNorm | None = None
-        self.q_up: nn.Parameter | None = None
-        if config.q_rank is None:
-            self.q = matrix(q_width, config.d_model)
-        else:
-            self.q_down = matrix(config.q_rank, config.d_model)
-            self.q_norm = RMSNorm(config.q_rank, config.norm_eps)
-            self.q_up = matrix(q_width, config.q_rank)
+        rank = config.q_rank
+        self.q = matrix(q_width, config.d_model) if rank is None else None
+        self.q_down = matrix(rank, config.d_model) if rank is not None else None
+        self.q_norm = RMSNorm(rank, config.norm_eps) if rank is not None else None
+        self.q_up = matrix(q_width, rank) if rank is not None else None
         self.kv_down = matrix(config.kv_rank + config.d_rope, config.d_model)
         self.kv_norm = RMSNorm(config.kv_rank, config.norm_eps)
         self.kv_up = matrix(kv_width, config.kv_rank)
         self.o = matrix(config.d_model, config.n_heads * config.d_value, to_residual=True)
-        self.q_down_bias = (
-            zeros(config.q_rank or 0) if config.bias and config.q_rank is not None else None
-        )
+        self.q_down_bias = zeros(rank) if config.bias and rank is not None else None
         self.kv_down_bias = zeros(config.kv_rank + config.d_rope) if config.bias else None
         self.o_bias = zeros(config.d_model) if config.bias else None
         self.scale = (config.d_nope + config.d_rope) ** -0.5 * rope_score_factor(config.rope)
@@ -59,15 +52,12 @@ class LatentAttention(nn.Module):
         assert by is not None
         q_nope, q_rope = self.queries(x, by)
         kept = self.latents(x, by)
-        n_read = 0
-        if cache is not None:
-            n_read = cache.n_read
-            kept = cache.append(layer, kept)
         way = self.config.way
         if way == "auto":
-            way = "absorbed" if n_read else "naive"
-        attend = self.absorbed if way == "absorbed" else self.naive
-        y = attend(q_nope, q_rope, kept)
+            way = "naive" if cache is None or not cache.n_read else "absorbed"
+        if cache is not None:
+            kept = cache.append(layer, kept)
+        y = (self.absorbed if way == "absorbed" else self.naive)(q_nope, q_rope, kept)
         return nn.functional.linear(y.transpose(1, 2).flatten(2), self.o, self.o_bias)
 
     def queries(
@@ -120,11 +110,6 @@ class LatentAttention(nn.Module):
         if n_new > 1:
             mask = visible(n_new, kept.shape[2], None, q.device).repeat(config.n_heads, 1)
         # All heads read the same latents. One head with H * L queries copies nothing.
-        y = attend(
-            q.flatten(1, 2)[:, None],
-            kept,
-            kept[..., : config.kv_rank],
-            mask,
-            scale=self.scale,
-        )
+        q, latents = q.flatten(1, 2)[:, None], kept[..., : config.kv_rank]
+        y = attend(q, kept, latents, mask, scale=self.scale)
         return y[:, 0].unflatten(1, (config.n_heads, n_new)) @ value_up.mT

@@ -20,7 +20,6 @@ class MoE(nn.Module):
     (arXiv 2401.06066, equations 9 to 11; the residual connection is the block's).
 
     Args:
-        config: sizes and rules.
         seed: of the initial weights.
         rule: how the router chooses; None = `minimoe.model.routing.route`.
     """
@@ -58,12 +57,8 @@ class MoE(nn.Module):
             outs = self.experts(rows, plan)
             y = combine(outs, plan, routing.weights)
         if self.shared is not None:
-            y = y + self.shared_output(x)
+            shared = self.shared(x)
+            if self.shared_gate is not None:
+                shared = torch.sigmoid(nn.functional.linear(x, self.shared_gate)) * shared
+            y = y + shared
         return y, routing
-
-    def shared_output(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
-        """What the shared experts add for every token, times sigmoid(gate . x) if gated."""
-        assert self.shared is not None
-        if self.shared_gate is None:
-            return self.shared(x)
-        return torch.sigmoid(nn.functional.linear(x, self.shared_gate)) * self.shared(x)

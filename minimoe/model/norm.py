@@ -10,10 +10,6 @@ class RMSNorm(nn.RMSNorm):
     """x / sqrt(mean(x^2) + eps) * weight (arXiv 1910.07467).
 
     (3, 4) with weight 1 and eps 0 gives (3, 4) / sqrt(12.5) = (0.8485, 1.1314).
-
-    Args:
-        width: of the vectors.
-        eps: added to the mean square.
     """
 
     eps: float

@@ -37,12 +37,8 @@ def decays(parameter: nn.Parameter) -> bool:
 def initialize_(module: nn.Module, seed: int, n_layers: int = 1) -> None:
     """Fill every matrix from a normal distribution of its own spread; leave the rest as it is.
 
-    The numbers are drawn in float64 from one generator: the same on every machine.
-
-    Args:
-        module: its parameters were made by `matrix` and `zeros`.
-        seed: of the numbers.
-        n_layers: of the model, for the matrices that write to the residual stream.
+    The numbers are drawn in float64 from one generator: the same on every machine. `n_layers` is
+    the model's, for the matrices that write to the residual stream.
     """
     generator = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():

@@ -1,7 +1,4 @@
-"""The slow reference: one token at a time, as the papers write it.
-
-The tests compare every other implementation with these loops.
-"""
+"""The slow reference that tests compare with: one token at a time, as the papers write it."""
 
 import math
 
@@ -25,13 +22,6 @@ def reference_affine(
     return weight @ x if bias is None else weight @ x + bias
 
 
-def reference_swiglu(layer: SwiGLU, x: Float[Tensor, "D"]) -> Float[Tensor, "D"]:
-    """down @ (silu(gate @ x) * (up @ x)), biases after both; silu(z) = z / (1 + exp(-z))."""
-    gate, up = reference_affine(x, layer.gate_up, layer.gate_up_bias).chunk(2)
-    inner = gate / (1 + torch.exp(-gate)) * up
-    return reference_affine(inner, layer.down, layer.down_bias)
-
-
 def reference_gelu_mlp(layer: GeluMLP, x: Float[Tensor, "D"]) -> Float[Tensor, "D"]:
     """down @ gelu(up @ x), gelu(z) = z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 z^3)))."""
     z = reference_affine(x, layer.up, layer.up_bias)
@@ -39,20 +29,26 @@ def reference_gelu_mlp(layer: GeluMLP, x: Float[Tensor, "D"]) -> Float[Tensor, "
     return reference_affine(inner, layer.down, layer.down_bias)
 
 
-def reference_expert(experts: Experts, e: int, x: Float[Tensor, "D"]) -> Float[Tensor, "D"]:
-    """Expert e on one token: SwiGLU, or gpt-oss's (up + 1) * gate / (1 + exp(-alpha * gate))."""
-    config = experts.config
-    in_bias = None if experts.gate_up_bias is None else experts.gate_up_bias[e]
-    out_bias = None if experts.down_bias is None else experts.down_bias[e]
-    gate, up = reference_affine(x, experts.gate_up[e], in_bias).chunk(2)
-    if config.activation == "clamped_swiglu":
-        limit = config.activation_limit
+def reference_swiglu(
+    layer: SwiGLU | Experts, x: Float[Tensor, "D"], e: int | None = None
+) -> Float[Tensor, "D"]:
+    """down @ (silu(gate @ x) * (up @ x)), biases after both; silu(z) = z / (1 + exp(-z)).
+
+    Of stacked experts it is expert e. gpt-oss's has (up + 1) * gate / (1 + exp(-alpha * gate)).
+    """
+    stacked: list = [layer.gate_up, layer.gate_up_bias, layer.down, layer.down_bias]
+    gate_up, in_bias, down, out_bias = (
+        part if part is None or e is None else part[e] for part in stacked
+    )
+    gate, up = reference_affine(x, gate_up, in_bias).chunk(2)
+    if isinstance(layer, Experts) and layer.config.activation == "clamped_swiglu":
+        limit = layer.config.activation_limit
         gate = torch.where(gate > limit, limit, gate)
         up = torch.where(up > limit, limit, torch.where(up < -limit, -limit, up))
-        inner = (up + 1) * gate / (1 + torch.exp(-config.activation_alpha * gate))
+        inner = (up + 1) * gate / (1 + torch.exp(-layer.config.activation_alpha * gate))
     else:
         inner = gate / (1 + torch.exp(-gate)) * up
-    return reference_affine(inner, experts.down[e], out_bias)
+    return reference_affine(inner, down, out_bias)
 
 
 def reference_scores(logits: Float[Tensor, "E"], config: MoEConfig) -> Float[Tensor, "E"]:
@@ -60,7 +56,6 @@ def reference_scores(logits: Float[Tensor, "E"], config: MoEConfig) -> Float[Ten
     if config.score_function == "softmax":
         powers = torch.exp(logits - logits.max())
         return powers / powers.sum()
-    assert config.score_function == "sigmoid"
     return 1 / (1 + torch.exp(-logits))
 
 
@@ -80,11 +75,7 @@ def reference_choice(chosen_by: list[float], config: MoEConfig) -> list[int]:
 def reference_moe(
     layer: MoE, x: Float[Tensor, "T D"]
 ) -> tuple[Float[Tensor, "T D"], list[list[int]]]:
-    """The MoE layer, one token at a time.
-
-    Returns:
-        y, and for each token its kept experts, best first.
-    """
+    """The MoE layer, one token at a time: y, and for each token its kept experts, best first."""
     config, experts = layer.config, layer.experts
     room = [math.inf] * config.n_routed_experts
     if config.capacity_factor is not None:
@@ -105,7 +96,7 @@ def reference_moe(
                 room[e] -= 1
                 received[-1].append(e)
                 weight = config.route_scale * scores[e] / total
-                y = y + weight * reference_expert(experts, e, token)
+                y = y + weight * reference_swiglu(experts, token, e)
         if layer.shared is not None:
             shared = reference_swiglu(layer.shared, token)
             if layer.shared_gate is not None:
@@ -119,28 +110,22 @@ def reference_frequency(i: int, width: int, rope: RopeConfig) -> float:
     """Radians that pair i of width / 2 turns from one position to the next."""
     trained = rope.base ** (-2 * i / width)
     stretched = trained / rope.factor
-    if rope.scaling == "none":
-        return trained
-    if rope.scaling == "linear":
-        return stretched
-    assert rope.original_length is not None
-    length = rope.original_length
+    if rope.scaling in ("none", "linear"):
+        return trained if rope.scaling == "none" else stretched
+    length = rope.original_length or 0  # RopeConfig refuses llama3 and yarn without it
     if rope.scaling == "llama3":
         turns = length / (2 * math.pi / trained)
-        if turns > rope.high_freq_factor:
-            return trained
-        if turns < rope.low_freq_factor:
-            return stretched
         share = (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
-        return share * trained + (1 - share) * stretched
-    first = width / 2 * math.log(length / (2 * math.pi * rope.beta_fast), rope.base)
-    last = width / 2 * math.log(length / (2 * math.pi * rope.beta_slow), rope.base)
-    if rope.truncate:
-        first, last = math.floor(first), math.ceil(last)
-    first, last = max(0, first), min(last, width - 1)
-    last += 0.001 if first == last else 0
-    share = min(max((i - first) / (last - first), 0), 1)
-    return share * stretched + (1 - share) * trained
+    else:
+        first = width / 2 * math.log(length / (2 * math.pi * rope.beta_fast), rope.base)
+        last = width / 2 * math.log(length / (2 * math.pi * rope.beta_slow), rope.base)
+        if rope.truncate:
+            first, last = math.floor(first), math.ceil(last)
+        first, last = max(0, first), min(last, width - 1)
+        last += 0.001 if first == last else 0
+        share = 1 - (i - first) / (last - first)
+    share = min(max(share, 0), 1)
+    return share * trained + (1 - share) * stretched
 
 
 def reference_attention_factor(rope: RopeConfig) -> float:
@@ -149,12 +134,10 @@ def reference_attention_factor(rope: RopeConfig) -> float:
         return 1.0
     if rope.attention_factor is not None:
         return rope.attention_factor
+    log = 0.1 * math.log(rope.factor)
     if rope.mscale and rope.mscale_all_dim:
-        above, below = (
-            0.1 * m * math.log(rope.factor) + 1 for m in (rope.mscale, rope.mscale_all_dim)
-        )
-        return above / below
-    return 0.1 * math.log(rope.factor) + 1
+        return (log * rope.mscale + 1) / (log * rope.mscale_all_dim + 1)
+    return log + 1
 
 
 def reference_rotate(
@@ -179,20 +162,13 @@ def reference_norm(
     return x / torch.sqrt((x * x).mean() + eps) * gain
 
 
-def reference_layer_norm(
-    x: Float[Tensor, "D"], gain: Float[Tensor, "D"], bias: Float[Tensor, "D"], eps: float
-) -> Float[Tensor, "D"]:
-    """LayerNorm: RMSNorm of x minus its mean, plus a bias."""
-    return reference_norm(x - x.mean(), gain, eps) + bias
-
-
 def reference_head(
     layer: Attention, name: str, token: Float[Tensor, "D"], h: int, position: int, norm_eps: float
 ) -> Float[Tensor, "d"]:
     """A token's query, key or value (name "q", "k" or "v") in head h."""
     config, norm = layer.config, getattr(layer, f"{name}_norm", None)
     own = slice(h * config.d_head, (h + 1) * config.d_head)
-    vectors = _plus(getattr(layer, name) @ token, getattr(layer, f"{name}_bias"))
+    vectors = reference_affine(token, getattr(layer, name), getattr(layer, f"{name}_bias"))
     if norm is not None and config.qk_norm == "all_heads":
         vectors = reference_norm(vectors, norm.weight, norm_eps)
     head = vectors[own]
@@ -210,24 +186,22 @@ def reference_attention(
 ) -> Float[Tensor, "L D"]:
     """Causal attention, one query and one head at a time."""
     config = layer.config
-    keys, values = (
-        [
-            [reference_head(layer, name, token, g, j, norm_eps) for j, token in enumerate(x)]
-            for g in range(config.n_kv_heads)
-        ]
-        for name in ("k", "v")
-    )
+
+    def vectors(name: str, h: int) -> list[Tensor]:
+        return [reference_head(layer, name, token, h, i, norm_eps) for i, token in enumerate(x)]
+
+    queries = [vectors("q", h) for h in range(config.n_heads)]
+    keys, values = ([vectors(name, g) for g in range(config.n_kv_heads)] for name in "kv")
     rows = []
-    for i, token in enumerate(x):
+    for i in range(len(x)):
         seen = [j for j in range(i + 1) if layer.window is None or i - j < layer.window]
         heads = []
         for h in range(config.n_heads):
             g = h // (config.n_heads // config.n_kv_heads)
-            q = reference_head(layer, "q", token, h, i, norm_eps)
-            powers = [torch.exp(q @ keys[g][j] / math.sqrt(config.d_head)) for j in seen]
+            powers = [torch.exp(queries[h][i] @ keys[g][j] / config.d_head**0.5) for j in seen]
             total = sum(powers) + (0 if layer.sinks is None else torch.exp(layer.sinks[h]))
             heads.append(_weighted_sum(powers, [values[g][j] for j in seen]) / total)
-        rows.append(_plus(layer.o @ torch.cat(heads), layer.o_bias))
+        rows.append(reference_affine(torch.cat(heads), layer.o, layer.o_bias))
     return torch.stack(rows)
 
 
@@ -241,7 +215,7 @@ def reference_latent_query(
         queries = layer.q @ token
     else:
         assert layer.q_down is not None and layer.q_norm is not None and layer.q_up is not None
-        down = _plus(layer.q_down @ token, layer.q_down_bias)
+        down = reference_affine(token, layer.q_down, layer.q_down_bias)
         queries = layer.q_up @ reference_norm(down, layer.q_norm.weight, config.norm_eps)
     own = queries[h * width : (h + 1) * width]
     rotary = reference_rotate(own[config.d_nope :], position, config.rope)
@@ -254,7 +228,7 @@ def reference_latent_key_value(
     """Head h's key and value, computed from the token's latent; all heads share the rotary key."""
     config = layer.config
     width = config.d_nope + config.d_value
-    down = _plus(layer.kv_down @ token, layer.kv_down_bias)
+    down = reference_affine(token, layer.kv_down, layer.kv_down_bias)
     latent = reference_norm(down[: config.kv_rank], layer.kv_norm.weight, config.norm_eps)
     own = layer.kv_up[h * width : (h + 1) * width] @ latent
     rotary = reference_rotate(down[config.kv_rank :], position, config.rope)
@@ -264,10 +238,7 @@ def reference_latent_key_value(
 def reference_latent_attention(
     layer: LatentAttention, x: Float[Tensor, "L D"]
 ) -> Float[Tensor, "L D"]:
-    """Multi-head latent attention (arXiv 2405.04434, section 2.1), one query and head at a time.
-
-    Every key and value is computed from its latent.
-    """
+    """Multi-head latent attention (arXiv 2405.04434, section 2.1), one query and head at a time."""
     config = layer.config
     scale = 1 / math.sqrt(config.d_nope + config.d_rope)
     if config.rope.scaling == "yarn" and config.rope.mscale_all_dim is not None:
@@ -283,12 +254,8 @@ def reference_latent_attention(
             q = reference_latent_query(layer, token, h, i)
             powers = [torch.exp(scale * (q @ k)) for k, _v in seen[h][: i + 1]]
             heads.append(_weighted_sum(powers, [v for _k, v in seen[h][: i + 1]]) / sum(powers))
-        rows.append(_plus(layer.o @ torch.cat(heads), layer.o_bias))
+        rows.append(reference_affine(torch.cat(heads), layer.o, layer.o_bias))
     return torch.stack(rows)
-
-
-def _plus(vector: Tensor, bias: Tensor | None) -> Tensor:
-    return vector if bias is None else vector + bias
 
 
 def _weighted_sum(weights: list[Tensor], vectors: list[Tensor]) -> Tensor:
@@ -309,22 +276,22 @@ def reference_transformer(model: Transformer, tokens: Int[Tensor, "L"]) -> Float
     eps = model.config.norm_eps
 
     def normed(x: Tensor, norm: nn.RMSNorm | nn.LayerNorm) -> Tensor:
-        if isinstance(norm, nn.LayerNorm):
-            return torch.stack(
-                [reference_layer_norm(row, norm.weight, norm.bias, eps) for row in x]
-            )
-        return torch.stack([reference_norm(row, norm.weight, eps) for row in x])
-
-    def attended(layer: Attention | LatentAttention, x: Tensor) -> Tensor:
-        if isinstance(layer, LatentAttention):
-            return reference_latent_attention(layer, x)
-        return reference_attention(layer, x, eps)
+        if not isinstance(norm, nn.LayerNorm):
+            return torch.stack([reference_norm(row, norm.weight, eps) for row in x])
+        # LayerNorm: RMSNorm of x minus its mean, plus a bias.
+        return torch.stack(
+            [reference_norm(row - row.mean(), norm.weight, eps) + norm.bias for row in x]
+        )
 
     x = model.embedding[tokens]
     if model.positions is not None:
         x = x + model.positions[: len(tokens)]
     for block in model.layers():
-        x = x + attended(block.attention, normed(x, block.attention_norm))
+        layer, h = block.attention, normed(x, block.attention_norm)
+        if isinstance(layer, LatentAttention):
+            x = x + reference_latent_attention(layer, h)
+        else:
+            x = x + reference_attention(layer, h, eps)
         x = x + reference_ff(block.ff, normed(x, block.ff_norm))
     head = model.embedding if model.head is None else model.head
     return normed(x, model.norm) @ head.T

@@ -28,7 +28,6 @@ def rotation(
 
     Args:
         positions: of the tokens, from 0.
-        rope: the base and the scaling of the frequencies.
         width: of the vectors that are turned; even.
         dtype: of the result; the angles are computed in float64.
 

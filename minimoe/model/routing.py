@@ -78,7 +78,6 @@ class Router(nn.Module):
     only `minimoe.training.balance.update_expert_bias_` changes.
 
     Args:
-        config: of the layer.
         rule: how to choose; `route`, or a function of the same signature.
     """
 
@@ -169,5 +168,4 @@ def choose(
 
 def score(logits: Float[Tensor, "T E"], config: MoEConfig) -> Float[Tensor, "T E"]:
     """Softmax over all experts, or the sigmoid of each logit: (0, 0) gives (1/2, 1/2) in both."""
-    functions = {"softmax": lambda: logits.softmax(-1), "sigmoid": logits.sigmoid}
-    return functions[config.score_function]()
+    return logits.softmax(-1) if config.score_function == "softmax" else logits.sigmoid()

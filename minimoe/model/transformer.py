@@ -21,10 +21,8 @@ from minimoe.randomness import derived_seed
 
 
 def make_norm(config: ModelConfig) -> RMSNorm | nn.LayerNorm:
-    """The norm before every layer and before the head."""
-    if config.norm == "layer":
-        return nn.LayerNorm(config.d_model, config.norm_eps)
-    return RMSNorm(config.d_model, config.norm_eps)
+    kind = nn.LayerNorm if config.norm == "layer" else RMSNorm
+    return kind(config.d_model, config.norm_eps)
 
 
 def make_attention(config: ModelConfig, layer: int) -> Attention | LatentAttention:
@@ -35,8 +33,7 @@ def make_attention(config: ModelConfig, layer: int) -> Attention | LatentAttenti
 
 
 def make_ff(config: ModelConfig, layer: int, rule: RoutingRule | None) -> MoE | SwiGLU | GeluMLP:
-    """The feed-forward layer of block `layer` (counted from 0)."""
-    if config.moe is not None and config.is_moe_layer(layer):
+    if config.moe is not None and layer not in config.dense_layers:
         return MoE(config.moe, rule=rule)
     assert config.d_ff is not None  # ModelConfig refuses a dense layer without a width
     dense = GeluMLP if config.ff == "gelu" else SwiGLU
@@ -73,7 +70,6 @@ class Transformer(nn.Module):
     """A decoder-only transformer that returns its logits and every router's decisions.
 
     Args:
-        config: sizes and rules.
         seed: of the initial weights.
         rule: the rule of every router; None = `minimoe.model.routing.route`.
     """

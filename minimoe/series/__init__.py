@@ -1,7 +1,4 @@
-"""The ledger of the series: articles, their claims, and the notebooks that test them.
-
-The data are in claims.json.
-"""
+"""The ledger of the series in claims.json: articles, their claims, and notebooks that test them."""
 
 import json
 from dataclasses import dataclass

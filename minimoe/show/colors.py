@@ -22,16 +22,27 @@ def expert_color(expert: int) -> str:
     return EXPERT_COLORS[expert % len(EXPERT_COLORS)]
 
 
+def expert_style(expert: int) -> tuple[str, str, str]:
+    """Choose the colours of an expert's cells: ground, pattern, ink.
+
+    Below expert 8 the pattern is the ground. Ink has a contrast of at least 4.5 with both.
+    `expert_style(0) == ("#E69F00", "#E69F00", "#000000")`.
+    """
+    ground = expert_color(expert)
+    ink = ink_on(ground)
+    if expert < len(EXPERT_COLORS):
+        return ground, ground, ink
+    away = "#FFFFFF" if ink == "#000000" else "#000000"  # away from the ink: contrast only grows
+    return ground, mix(ground, away, 0.55) if ground != away else "#595959", ink
+
+
 def rgb(color: str) -> tuple[int, int, int]:
     """Read `#RRGGBB` as three numbers from 0 to 255; `rgb("#E69F00") == (230, 159, 0)`."""
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
 def luminance(color: str) -> float:
-    """Return the relative luminance of an sRGB colour (WCAG 2.2).
-
-    It lies between 0 for black and 1 for white: `luminance("#FFFFFF") == 1.0`.
-    """
+    """Return the relative luminance of an sRGB colour, 0 for black to 1 for white (WCAG 2.2)."""
     channels = (part / 255 for part in rgb(color))
     linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

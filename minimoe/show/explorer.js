@@ -162,7 +162,7 @@
   }
 
   function marginOf(pane, token) {
-    const margins = pane.one.margins, value = margins && margins[layer][token];
+    const value = pane.one.margins[layer][token];
     return typeof value === "number" ? (value / 1000).toFixed(3) : null;
   }
 

@@ -1,23 +1,22 @@
 """The HTML of a routing view: the first layer is drawn without a script."""
 
-from __future__ import annotations
-
 import hashlib
 import html
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from minimoe.show.colors import EXPERT_COLORS, expert_color, ink_on, mix
-from minimoe.show.sample import Routed, glyphs
+from minimoe.show.colors import EXPERT_COLORS, expert_style
+from minimoe.show.sample import Sample, glyphs
 
 _CSS, _SCRIPT = (
     Path(__file__).with_name(f"explorer.{kind}").read_text(encoding="utf-8")
     for kind in ("css", "js")
 )
 _HUES = len(EXPERT_COLORS)
-_LONGEST_WORD = 32  # bytes kept on one line; longer runs may break anywhere
+_WORD = re.compile(r"[!-~]{1,32}|.", re.DOTALL)  # bytes kept on one line, or one character
 _WIDE_LEGEND = 16  # experts listed one a line up to here, in a grid beyond
 _KEYS = {
     "Tab": "to the next control, text or expert",
@@ -32,27 +31,29 @@ _KEYS = {
 }
 
 
-def view_section(routed: Sequence[Routed], payload: dict[str, Any], title: str) -> str:
+def view_section(routed: Sequence[Sample], payload: dict[str, Any], title: str) -> str:
     """One section: style, controls, the first layer drawn, the data, the script.
 
-    Args:
-        routed: the models of the first text, then those of the second, and so on.
-        payload: what the script reads.
-        title: the heading.
+    `routed` has the models of the first text, then those of the second, and so on. `payload` is
+    what the script reads.
     """
     data = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
     data = data.replace("<", "\\u003c")  # so that no text can close the script element
     seed = json.dumps([title, [one.title for one in routed]]) + data
     name = "moe-" + hashlib.sha256(seed.encode()).hexdigest()[:10]
     models, layers, n_experts = payload["models"], payload["layers"], payload["experts"]
-    texts = [routed[i].title for i in range(0, len(routed), len(models))]
+    tabs = "".join(
+        f'<button type="button" aria-pressed="{"false" if i else "true"}">'
+        f"{html.escape(routed[i].title)}</button>"
+        for i in range(0, len(routed), len(models))
+    )
     numbers = " numbers" if n_experts > _HUES else ""
     keys = "\n".join(f"<dt>{key}</dt><dd>{does}</dd>" for key, does in _KEYS.items())
     return f"""<section class="moe-view{numbers}" id="{name}" aria-label="{html.escape(title)}">
 <style>{_CSS}{_expert_css(n_experts)}</style>
 <h2>{html.escape(title)}</h2>
 <div class="controls" hidden>
-<div class="tabs" role="group" aria-label="text">{_tabs(texts)}</div>
+<div class="tabs" role="group" aria-label="text">{tabs}</div>
 <label class="layer"><input type="range" min="1" max="{len(layers)}" value="1" \
 aria-label="layer"><output>{layers[0]}</output></label>
 <label class="toggle"><input type="checkbox"{" checked" if numbers else ""}> numbers</label>
@@ -69,24 +70,7 @@ aria-label="find an expert: layer.expert" placeholder="layer.expert"></label>
 </section>"""
 
 
-def frame_height(routed: Sequence[Routed], n_experts: int) -> int:
-    """Pixels for a frame: the longest text at about 70 bytes a line, within sensible bounds."""
-    lines = max(sum(len(line) // 70 + 1 for line in one.text.split(b"\n")) for one in routed)
-    rows = max(one.expert_ids.shape[2] for one in routed)
-    aside = 130 + 24 * rows + 27 * min(n_experts, _WIDE_LEGEND)
-    line_height = 27 if n_experts <= _HUES else 37  # with numbers below the cells
-    return int(min(820, max(190 + line_height * lines, 190 + aside)))
-
-
-def _tabs(titles: Sequence[str]) -> str:
-    return "".join(
-        f'<button type="button" aria-pressed="{"false" if i else "true"}">'
-        f"{html.escape(title)}</button>"
-        for i, title in enumerate(titles)
-    )
-
-
-def _texts(routed: Sequence[Routed], payload: dict[str, Any]) -> Iterator[str]:
+def _texts(routed: Sequence[Sample], payload: dict[str, Any]) -> Iterator[str]:
     """Each text, read by one model or by several side by side."""
     models = payload["models"]
     beside = " beside" if len(models) > 1 else ""
@@ -102,10 +86,10 @@ def _texts(routed: Sequence[Routed], payload: dict[str, Any]) -> Iterator[str]:
 """
 
 
-def _pane(one: Routed, sample: dict[str, Any], model: str, n_experts: int) -> str:
+def _pane(one: Sample, sample: dict[str, Any], model: str, n_experts: int) -> str:
     """A text with its first layer's colours, its legend, and an empty panel."""
     wide = " many" if n_experts > _WIDE_LEGEND else ""
-    rows = one.expert_ids.shape[2] + (one.margin is not None)
+    rows = one.expert_ids.shape[2] + 1  # one for the margin
     by = f" by {html.escape(model)}" if model else ""
     heading = f"<h4>{html.escape(model)}</h4>\n" if model else ""
     return f"""<div class="pane" role="group" aria-label="{html.escape(one.title)}{by}">
@@ -138,35 +122,18 @@ def _legend(counts: Sequence[int]) -> str:
     )
 
 
-def _lines(one: Routed) -> Iterator[str]:
+def _lines(one: Sample) -> Iterator[str]:
     """The cells of all bytes, line by line; a newline ends its line."""
-    first, kept = one.expert_ids[0, :, 0], one.kept[0, :, 0]
-    line: list[str] = []
-    shown = glyphs(one.text)
-    for start, end in _unbroken(shown):
+    first, kept, shown = one.expert_ids[0, :, 0], one.kept[0, :, 0], glyphs(one.text)
+    line, start = "", 0
+    for word in _WORD.findall(one.text.decode("utf-8", "surrogateescape")):
+        end = start + len(word.encode("utf-8", "surrogateescape"))
         cells = [_cell(shown[t], int(first[t]), bool(kept[t])) for t in range(start, end)]
-        line.append(cells[0] if len(cells) == 1 else f"<span>{''.join(cells)}</span>")
-        if shown[start] == "\n" or end == len(shown):
-            yield f'<div class="line">{"".join(line)}</div>\n'
-            line = []
-
-
-def _unbroken(shown: Sequence[str | None]) -> Iterator[tuple[int, int]]:
-    """Ranges of bytes that stay on one line: a word in ASCII, or the bytes of one character."""
-    start = 0
-    for t in range(1, len(shown) + 1):
-        together = t < len(shown) and (
-            shown[t] is None
-            or (_inks(shown[t - 1]) and _inks(shown[t]) and t - start < _LONGEST_WORD)
-        )
-        if not together:
-            yield start, t
-            start = t
-
-
-def _inks(glyph: str | None) -> bool:
-    """True for the printable ASCII characters but the space."""
-    return glyph is not None and len(glyph) == 1 and "!" <= glyph <= "~"
+        line += cells[0] if len(cells) == 1 else f"<span>{''.join(cells)}</span>"
+        if word == "\n" or end == len(shown):
+            yield f'<div class="line">{line}</div>\n'
+            line = ""
+        start = end
 
 
 _QUIET = {" ": "sp", "\n": "nl", "\t": "tab"}
@@ -183,21 +150,6 @@ def _cell(glyph: str | None, expert: int, kept: bool) -> str:
         kind, shown = " hex", glyph if len(glyph) > 1 else f"{ord(glyph):02X}"
     drop = "" if kept else " drop"
     return f'<i class="e{expert}{kind}{drop}">{html.escape(shown, quote=False)}</i>'
-
-
-def expert_style(expert: int) -> tuple[str, str, str]:
-    """Choose the colours of an expert's cells: ground, pattern, ink.
-
-    Below expert 8 the pattern is the ground. Ink has a contrast of at least 4.5 with both.
-    `expert_style(0) == ("#E69F00", "#E69F00", "#000000")`.
-    """
-    ground = expert_color(expert)
-    ink = ink_on(ground)
-    if expert < _HUES:
-        return ground, ground, ink
-    away = "#FFFFFF" if ink == "#000000" else "#000000"  # away from the ink: contrast only grows
-    tint = mix(ground, away, 0.55) if ground != away else "#595959"
-    return ground, tint, ink
 
 
 # Patterns of the experts 8..15, 16..23 and so on; TINT is replaced by the pattern's colour.

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,28 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A document in a frame of its own in a notebook, so that its script meets no other.
+
+    Args:
+        title: names the frame for readers who do not see it.
+        document: a complete HTML document.
+        height: of the frame in pixels.
+    """
+
+    title: str
+    document: str = field(repr=False)
+    height: int
+
+    def _repr_html_(self) -> str:
+        source = self.document.replace("&", "&amp;").replace('"', "&quot;")
+        return (
+            f'<iframe title="{html.escape(self.title)}" sandbox="allow-scripts" width="100%" '
+            f'height="{self.height}" style="border:0;display:block" srcdoc="{source}"></iframe>'
+        )
 
 
 def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
@@ -23,14 +46,11 @@ def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
     Returns:
         A complete document without any address outside itself.
     """
-    parts = [f"<section>{_heading(heading)}\n{body}\n</section>" for heading, body in sections]
-    return document(
-        title, f"<main>\n<h1>{html.escape(title)}</h1>\n" + "\n".join(parts) + "\n</main>"
-    )
-
-
-def _heading(heading: str) -> str:
-    return f"\n<h2>{html.escape(heading)}</h2>" if heading else ""
+    parts = ["<main>", f"<h1>{html.escape(title)}</h1>"]
+    for heading, body in sections:
+        above = f"\n<h2>{html.escape(heading)}</h2>" if heading else ""
+        parts.append(f"<section>{above}\n{body}\n</section>")
+    return document(title, "\n".join([*parts, "</main>"]))
 
 
 def document(title: str, body: str) -> str:

@@ -32,12 +32,10 @@ class Contender:
     """One model of the tour, measured.
 
     Attributes:
-        active_parameters: by formula: those that one token passes through.
-        touched_parameters: the same, measured.
+        active_parameters, touched_parameters: of one token, by formula and measured.
         flops_per_token, measured_flops_per_token: of the forward pass.
         bits_per_byte: of validation text, for each domain and over "all".
-        seconds: of training steps, without evaluations.
-        tokens: read in training.
+        seconds, tokens: of training steps, without evaluations.
         load: share of the assignments, [n_layers][E]; empty if dense.
         curve: validation loss during the training.
     """
@@ -63,28 +61,26 @@ class Contender:
 def comparison_rows(contenders: Sequence[Contender]) -> tuple[list[str], list[list[Any]]]:
     """Headers and rows of the tour's table, one column a model."""
 
-    def row(what: str, written: Callable[[Contender], str | None]) -> list[Any]:
-        return [what, *map(written, contenders)]
+    columns = [_column(contender) for contender in contenders]
+    rows = [[what, *(column[what] for column in columns)] for what in columns[0]]
+    return ["", *(contender.label for contender in contenders)], rows
 
-    def bits(domain: str) -> list[Any]:
-        return row(f"bits per byte, {domain}", lambda c: f"{c.bits_per_byte[domain]:.3f}")
 
-    def load(what: str, of: Callable[[list[list[float]]], float]) -> list[Any]:
-        return row(what, lambda c: f"{100 * of(c.load):.1f} %" if c.load else None)
-
-    return ["", *(contender.label for contender in contenders)], [
-        row("total parameters", lambda c: f"{c.total_parameters:,}"),
-        row("active parameters, by formula", lambda c: f"{c.active_parameters:,}"),
-        row("touched per token, measured", lambda c: f"{c.touched_parameters:,}"),
-        row("FLOPs per token, by formula", lambda c: f"{c.flops_per_token:,}"),
-        row("FLOPs per token, measured", lambda c: f"{c.measured_flops_per_token:,}"),
-        *map(bits, contenders[0].bits_per_byte),
-        row("training tokens", lambda c: f"{c.tokens:,}"),
-        row("training seconds", lambda c: f"{c.seconds:.1f}"),
-        row("training tokens per second", lambda c: f"{round(c.tokens / (c.seconds or 1)):,}"),
-        load("load of the busiest expert", np.max),
-        load("load of the idlest expert", np.min),
-    ]
+def _column(c: Contender) -> dict[str, str | None]:
+    """The column of one model."""
+    return {
+        "total parameters": f"{c.total_parameters:,}",
+        "active parameters, by formula": f"{c.active_parameters:,}",
+        "touched per token, measured": f"{c.touched_parameters:,}",
+        "FLOPs per token, by formula": f"{c.flops_per_token:,}",
+        "FLOPs per token, measured": f"{c.measured_flops_per_token:,}",
+        **{f"bits per byte, {name}": f"{bits:.3f}" for name, bits in c.bits_per_byte.items()},
+        "training tokens": f"{c.tokens:,}",
+        "training seconds": f"{c.seconds:.1f}",
+        "training tokens per second": f"{round(c.tokens / (c.seconds or 1)):,}",
+        "load of the busiest expert": f"{100 * np.max(c.load):.1f} %" if c.load else None,
+        "load of the idlest expert": f"{100 * np.min(c.load):.1f} %" if c.load else None,
+    }
 
 
 def verdicts(dense: Contender, moe: Contender) -> tuple[str, str]:
@@ -135,7 +131,7 @@ def tour_page(
             ("The numbers", html_table(headers, rows)),
             ("Loss against FLOPs, and against seconds", _losses(contenders)),
             ("Load of the experts", _loads(moe)),
-            ("", view.fragment),
+            ("", view),
         ],
     )
 

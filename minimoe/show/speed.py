@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from minimoe.show.figures import plot_medians, plot_ratios, style
-from minimoe.show.figures.style import ABOVE, GRAY
+from minimoe.show.figures.looks import ABOVE, GRAY
 
 _UNDATED = {"png": {"Software": None}, "svg": {"Date": None}}  # the same figure, the same bytes
 
@@ -27,10 +27,7 @@ def speed_picture(
         ratios: for `plot_ratios`; if empty, its half is left out. One of both must hold something.
         growth: for `plot_medians`, over numbers of experts; likewise.
         caption: the text below, such as the machine.
-        form: "png" or "svg".
-
-    Returns:
-        The content of a file of that form.
+        form: "png" or "svg", of the file whose content is returned.
     """
     widths = [width for width, wanted in ((1.7, ratios), (1.0, growth)) if wanted]
     content = io.BytesIO()

@@ -1,7 +1,5 @@
 """Text tables, HTML tables, and numbers as a reader wants them."""
 
-from __future__ import annotations
-
 import html
 import math
 import re

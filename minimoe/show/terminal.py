@@ -1,13 +1,10 @@
 """A text in a terminal: each byte in the colour of its expert, with the expert's number below."""
 
-from __future__ import annotations
-
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-from minimoe.show.colors import rgb
-from minimoe.show.explorer_html import expert_style
-from minimoe.show.sample import Sample, checked, glyphs
+from minimoe.show.colors import expert_style, rgb
+from minimoe.show.sample import Sample, characters, checked, glyphs
 from minimoe.show.tables import text_width
 
 _PICTURELESS = ("Cc", "Cf", "Cn", "Co", "Me", "Mn", "Zl", "Zp")  # controls, marks, line ends
@@ -45,7 +42,6 @@ def routed_text(
     no colour and a "!" after its number.
 
     Args:
-        sample: the text and what the routers decided.
         layer: counted from 0.
         n_experts: routed experts per layer.
         width: columns of the terminal.
@@ -59,36 +55,30 @@ def routed_text(
     first, kept = routed.expert_ids[layer, :, 0], routed.kept[layer, :, 0]
     size = max(2, len(str(n_experts - 1)) + 1)  # of a cell: the number and a space or "!"
     shown, lines = glyphs(sample.text), []
-    for start, end in _lines(shown, max(1, width // size)):
+    for start, end in _lines(sample.text, max(1, width // size)):
         if most is not None and start >= most:
             break
         above, below = "", ""
-        for glyph, expert, keeps in zip(
-            shown[start:end], first[start:end], kept[start:end], strict=True
-        ):
-            color, reset = (_escape(int(expert), depth), "\x1b[0m") if keeps else ("", "")
-            number = f"{expert}{' ' if keeps else '!'}".rjust(size)
-            above += color + _fitted(glyph, size) + reset
+        for t in range(start, end):
+            color, reset = (_escape(int(first[t]), depth), "\x1b[0m") if kept[t] else ("", "")
+            number = f"{first[t]}{' ' if kept[t] else '!'}".rjust(size)
+            above += color + _fitted(shown[t], size) + reset
             below += color + number + reset
         lines += [above, below]
     return "\n".join(lines)
 
 
-def _lines(shown: Sequence[str | None], most: int) -> Iterator[tuple[int, int]]:
+def _lines(text: bytes, most: int) -> Iterator[tuple[int, int]]:
     """Ranges of at most `most` bytes that end at a newline or between two characters."""
-    start = last = 0
-    for end in range(1, len(shown) + 1):
-        if end < len(shown) and shown[end] is None:  # inside a character
-            continue
-        if end - start > most and last > start:
-            yield start, last
-            start = last
-        last = end
-        if shown[end - 1] == "\n":
+    start = end = 0
+    for char in characters(text):
+        if end + len(char) - start > most and end > start:
             yield start, end
             start = end
-    if start < len(shown):
-        yield start, len(shown)
+        end += len(char)
+        if char == b"\n" or end == len(text):
+            yield start, end
+            start = end
 
 
 def _fitted(glyph: str | None, size: int) -> str:

@@ -1,1 +1,1 @@
-"""How does it learn? Losses, one step spelled out, and checkpoints that survive anything."""
+"""Losses of the routers, the training loop, and checkpoints that are complete or absent."""

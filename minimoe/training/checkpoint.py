@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,20 +15,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import Parameter
 
-from minimoe.config import (
-    InputError,
-    ModelConfig,
-    TrainConfig,
-    model_config_from,
-    train_config_from,
-)
+from minimoe import config as configs
+from minimoe.config import InputError, ModelConfig, TrainConfig
 from minimoe.data.text import Corpus
 from minimoe.files import locked, write_file
 from minimoe.model.routing import Routing, RoutingRule
 from minimoe.model.transformer import Transformer
 from minimoe.training.loop import Hook, Losses, Run, StepRecord, start, train
-
-T = TypeVar("T", bound=Tensor)
 
 
 def text_digest(corpus: Corpus) -> str:
@@ -42,10 +35,7 @@ def save_checkpoint(run: Run, folder: Path, text: str) -> Path:
 
     The files are written to a hidden folder. It is renamed when all of them are on the disk, so a
     kill at any moment leaves a complete checkpoint. Then all other checkpoints in `folder` are
-    removed, also those of other runs.
-
-    Args:
-        text: digest of the training text.
+    removed, also those of other runs. `text` is the digest of the training text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{run.step:07d}"
@@ -53,9 +43,8 @@ def save_checkpoint(run: Run, folder: Path, text: str) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir()
-        write_file(partial / "model.safetensors", save(_contiguous(run.model.state_dict())))
-        write_file(partial / "optimizer.safetensors", save(_contiguous(_optimizer_tensors(run))))
-        write_file(partial / "state.json", json.dumps(_state(run, text), indent=1))
+        for name, content in _contents(run, text):
+            write_file(partial / name, content)
         if final.exists():  # of another run at the same step; a rename does not replace a folder
             shutil.rmtree(replaced, ignore_errors=True)
             os.replace(final, replaced)
@@ -87,8 +76,7 @@ def load_model(folder: Path) -> Transformer:
         InputError: there is no checkpoint, or it is damaged.
     """
     path, state = _read_state(folder)
-    model = Transformer(model_config_from(state["model_config"]))
-    model.to(getattr(torch, train_config_from(state["train_config"]).dtype))
+    model = Transformer(state["model_config"]).to(getattr(torch, state["train_config"].dtype))
     _load_weights(model, path)
     return model
 
@@ -99,7 +87,8 @@ def train_config_in(folder: Path) -> TrainConfig:
     Raises:
         InputError: there is no checkpoint, or it is damaged.
     """
-    return train_config_from(_read_state(folder)[1]["train_config"])
+    config: TrainConfig = _read_state(folder)[1]["train_config"]
+    return config
 
 
 def resume(
@@ -119,17 +108,15 @@ def resume(
         InputError: there is no checkpoint, it is damaged, or it belongs to another run.
     """
     path, state = _read_state(folder)
-    found = asdict(model_config_from(state["model_config"]))  # JSON has lists for its tuples
-    _same("model", asdict(model_config), found, path)
-    _same("training", asdict(config), asdict(train_config_from(state["train_config"])), path)
+    _same("model", asdict(model_config), asdict(state["model_config"]), path)
+    _same("training", asdict(config), asdict(state["train_config"]), path)
     _same("text", {"sha256": text}, {"sha256": state["text"]}, path)
     run = start(model_config, config, rule=rule, losses=losses)
     _load_weights(run.model, path)
     named = dict(run.model.named_parameters())
-    frozen = state.get("frozen", [])
-    if not isinstance(frozen, list) or not all(name in named for name in map(str, frozen)):
-        raise InputError(f"{path} is damaged: frozen in state.json is {frozen!r}; delete it")
-    for name in frozen:
+    if not set(map(str, state["frozen"])) <= set(named):
+        raise InputError(f"{path} is damaged: frozen in state.json names no parameter; delete it")
+    for name in state["frozen"]:
         named[name].requires_grad_(False)
     _load_optimizer(run, named, path)
     run.history = state["history"]
@@ -141,16 +128,12 @@ def _load_optimizer(run: Run, named: dict[str, Parameter], path: Path) -> None:
     tensors = _read_tensors(path / "optimizer.safetensors")
     parts = ("exp_avg", "exp_avg_sq", "step")
     stored = {name.rpartition(".")[0] for name in tensors}
-    whole = {f"{name}.{part}" for name in stored for part in parts} == set(tensors)
-    if (
-        not whole
-        or not stored <= set(named)
-        or not all(
-            tensors[f"{name}.{part}"].shape == named[name].shape
-            for name in stored
-            for part in parts[:2]
-        )
-    ):
+    fits = {f"{name}.{part}" for name in stored for part in parts} == set(tensors) and all(
+        name in named and tensors[f"{name}.{part}"].shape == named[name].shape
+        for name in stored
+        for part in parts[:2]
+    )
+    if not fits:
         raise InputError(
             f"{path} is damaged: its optimizer state belongs to another model; delete it"
         )
@@ -158,33 +141,30 @@ def _load_optimizer(run: Run, named: dict[str, Parameter], path: Path) -> None:
         run.optimizer.state[named[name]] = {part: tensors[f"{name}.{part}"] for part in parts}
 
 
-def _state(run: Run, text: str) -> dict[str, Any]:
-    named = _plain_names(dict(run.model.named_parameters()))
-    return {
+def _contents(run: Run, text: str) -> Iterator[tuple[str, bytes]]:
+    """The name and the content of each file of a checkpoint."""
+    weights = {_plain(name): part.contiguous() for name, part in run.model.state_dict().items()}
+    yield "model.safetensors", save(weights)
+    named = {_plain(name): parameter for name, parameter in run.model.named_parameters()}
+    optimizer = {
+        f"{name}.{part}": tensor.contiguous()
+        for name, parameter in named.items()
+        for part, tensor in run.optimizer.state.get(parameter, {}).items()
+    }
+    yield "optimizer.safetensors", save(optimizer)
+    state = {
         "frozen": [name for name, parameter in named.items() if not parameter.requires_grad],
         "model_config": asdict(run.model.config),
         "train_config": asdict(run.config),
         "text": text,
         "history": [asdict(record) for record in run.history],
     }
+    yield "state.json", json.dumps(state, indent=1).encode()
 
 
-def _optimizer_tensors(run: Run) -> dict[str, Tensor]:
-    state = run.optimizer.state
-    return {
-        f"{name}.{part}": tensor
-        for name, parameter in _plain_names(dict(run.model.named_parameters())).items()
-        for part, tensor in state.get(parameter, {}).items()
-    }
-
-
-def _plain_names(tensors: dict[str, T]) -> dict[str, T]:
-    """The names of an uncompiled model: torch.compile adds `_orig_mod.` to them."""
-    return {name.replace("_orig_mod.", ""): tensor for name, tensor in tensors.items()}
-
-
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.contiguous() for name, tensor in _plain_names(tensors).items()}
+def _plain(name: str) -> str:
+    """The name in an uncompiled model: torch.compile adds `_orig_mod.` to it."""
+    return name.replace("_orig_mod.", "")
 
 
 def _sync(folder: Path) -> None:
@@ -200,14 +180,15 @@ def _read_state(folder: Path) -> tuple[Path, dict[str, Any]]:
     if path is None:
         raise InputError(f"no checkpoint in {folder}; `minimoe train --out {folder}` makes one")
     try:
-        state = json.loads((path / "state.json").read_bytes())
+        state = {"frozen": [], **json.loads((path / "state.json").read_bytes())}
         missing = {"model_config", "train_config", "text", "history"} - set(state)
         if missing:
             raise ValueError(f"lacks {', '.join(sorted(missing))}")
-        model_config_from(state["model_config"])
-        train_config_from(state["train_config"])
-        if not isinstance(state["history"], list):
-            raise ValueError("history is not a list")
+        state["model_config"] = configs.model_config_from(state["model_config"])
+        state["train_config"] = configs.train_config_from(state["train_config"])
+        for name in ("frozen", "history"):
+            if not isinstance(state[name], list):
+                raise ValueError(f"{name} is not a list")
         state["history"] = [StepRecord(**record) for record in state["history"]]
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise InputError(f"{path} is damaged: state.json: {error}; delete that folder") from error
@@ -248,9 +229,8 @@ def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten nested fields: {"moe": {"top_k": 2}} becomes {"moe.top_k": 2}."""
     flat: dict[str, Any] = {}
     for key, value in data.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
+        nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
     return flat
 
 

@@ -63,10 +63,8 @@ class StepRecord:
 class Run:
     """A model in training: everything that a checkpoint must hold to go on bit for bit.
 
-    Attributes:
-        model, optimizer, config, losses: what is trained, and how.
-        history: one record for each step that is done.
-        between_steps: False while a step changes the model, before it is recorded.
+    `history` has one record for each step that is done. `between_steps` is False while a step
+    changes the model, before it is recorded.
     """
 
     model: Transformer
@@ -98,8 +96,6 @@ def start(
     """A new run: initial weights from `seed`, and AdamW that decays matrices only.
 
     Args:
-        model_config, config: what is trained, and how.
-        seed: of the weights.
         rule: how the routers choose; None = `minimoe.model.routing.route`.
         losses: of the routers; None = the load-balancing loss and the z-loss.
 
@@ -144,13 +140,6 @@ def cross_entropy(
     return losses.view_as(targets)
 
 
-def masked_mean(
-    values: Float[Tensor, "B L"], mask: Bool[Tensor, "B L"] | None
-) -> Float[Tensor, ""]:
-    """The mean where the mask is True; None = of all."""
-    return (values if mask is None else values[mask]).mean()
-
-
 def mean_over_layers(
     loss: RouterLoss, routings: tuple[Routing, ...], mask: Bool[Tensor, "T"] | None, like: Tensor
 ) -> Float[Tensor, ""]:
@@ -185,7 +174,8 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
 
     noise_seed = derived_seed(config.seed, run.step, "router noise")
     logits, routings = model(batch.inputs, noise_seed=noise_seed)
-    language = masked_mean(cross_entropy(logits, batch.targets), batch.mask)
+    nats = cross_entropy(logits, batch.targets)
+    language = (nats if batch.mask is None else nats[batch.mask]).mean()
     balance = mean_over_layers(run.losses.balance, routings, mask, language)
     z = mean_over_layers(run.losses.z, routings, mask, language)
     loss = language + config.balance_weight * balance + config.z_weight * z
@@ -206,16 +196,16 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
         group["lr"] = rate
     run.optimizer.step()
 
-    before = run.history[-1] if run.history else None
+    tokens, seconds = (run.history[-1].tokens, run.history[-1].seconds) if run.history else (0, 0.0)
     record = StepRecord(
         step=step,
-        tokens=(before.tokens if before else 0) + batch.inputs.numel(),
+        tokens=tokens + batch.inputs.numel(),
         cross_entropy=language.item(),
         load_balancing_loss=balance.item(),
         router_z_loss=z.item(),
         gradient_norm=norm.item(),
         learning_rate=rate,
-        seconds=(before.seconds if before else 0.0) + time.perf_counter() - began,
+        seconds=seconds + time.perf_counter() - began,
     )
     run.history.append(record)
     run.between_steps = True
@@ -251,7 +241,6 @@ def train(
 
     Args:
         runs: all at the same step.
-        corpus: the text.
         steps: where to end, counted from the start of the run; None = config.steps.
         hooks: called in order after each step of each run.
         next_batch: makes the next batch of a run.

@@ -5,14 +5,9 @@ raises InputError. The last value, the total or the share is written beside what
 no figure depends on colour alone.
 """
 
-from minimoe.show.figures.bars import (
-    plot_bars_log,
-    plot_parts_of_peak,
-    plot_ratios,
-    plot_stacked,
-)
+from minimoe.show.figures.bars import plot_bars_log, plot_parts_of_peak, plot_ratios, plot_stacked
 from minimoe.show.figures.curves import plot_curves, plot_medians, plot_predicted
-from minimoe.show.figures.intervals import plot_differences, plot_specialisation
+from minimoe.show.figures.looks import style
 from minimoe.show.figures.maps import (
     plot_load,
     plot_load_history,
@@ -20,5 +15,4 @@ from minimoe.show.figures.maps import (
     plot_shares,
     plot_used,
 )
-from minimoe.show.figures.points import plot_shares_log
-from minimoe.show.figures.style import style
+from minimoe.show.figures.points import plot_differences, plot_shares_log, plot_specialisation

@@ -1,48 +1,38 @@
 """Lines over a number: curves, medians of rounds, measurements beside predictions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
 from minimoe.errors import InputError
-from minimoe.show.figures.style import GRAY, LINES, look, readable, tick
+from minimoe.show.figures import looks
+
+Curves = Mapping[str, tuple[ArrayLike, ArrayLike]]
 
 
-def plot_curves(
-    ax: Axes,
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    xlabel: str,
-    ylabel: str,
-    log_x: bool = False,
-) -> None:
+def plot_curves(ax: Axes, curves: Curves, xlabel: str, ylabel: str, log_x: bool = False) -> None:
     """Draw one line per label, with its last value written at its end.
 
     Args:
         curves: label to (x, y), each [n] with n at least 1.
         log_x: a logarithmic x axis.
     """
-    ends = []
     for number, (label, (x, y)) in enumerate(curves.items()):
         xs, ys = _pair(label, x, y)
-        line = look(number)
-        ax.plot(xs, ys, label=label, markevery=max(1, len(xs) // 8), markersize=5, **line)
-        ends.append((float(xs[-1]), float(ys[-1]), line["color"]))
-    _curve_axes(ax, xlabel, ylabel, log_x, many=len(curves) > 1)
-    _write_ends(ax, ends)
+        every = max(1, len(xs) // 8)
+        ax.plot(xs, ys, label=label, markevery=every, markersize=5, **looks.line(number))
+    _curve_axes(ax, xlabel, ylabel, log_x)
+    if len(curves) > 1:
+        ax.legend(handlelength=3.2)
+    _write_ends(ax, ax.lines[-len(curves) :])
 
 
-def plot_medians(
-    ax: Axes,
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    xlabel: str,
-    ylabel: str,
-    log_x: bool = False,
-) -> None:
+def plot_medians(ax: Axes, curves: Curves, xlabel: str, ylabel: str, log_x: bool = False) -> None:
     """Draw the median over rounds as a line, and the middle half of the rounds as a band.
 
     Args:
@@ -57,7 +47,7 @@ def plot_medians(
         low, middle, high = np.quantile(ys, [0.25, 0.5, 0.75], axis=0)
         if len(ys) > 1:
             label = f"{label} (median, middle half of {len(ys)} rounds)"
-            ax.fill_between(xs, low, high, color=LINES[number], alpha=0.2, linewidth=0)
+            ax.fill_between(xs, low, high, color=looks.LINES[number], alpha=0.2, linewidth=0)
         lines[label] = (xs, middle)
     plot_curves(ax, lines, xlabel, ylabel, log_x)
 
@@ -75,24 +65,23 @@ def plot_predicted(
     Args:
         curves: label to (x, measured, predicted), each [n] with n at least 1, all above 0.
     """
-    ends = []
+    measurements: list[Line2D] = []
+    dotted: dict[str, Any] = {"linestyle": ":", "linewidth": 1.3}
     for number, (label, (x, measured, predicted)) in enumerate(curves.items()):
         (xs, seen), (_, said) = _pair(label, x, measured), _pair(label, x, predicted)
         least = min(part.min() for part in (xs, seen, said))
         if not least > 0:
             raise InputError(f"{label}: logarithmic axes need numbers above 0, got {least:g}")
-        line = look(number)
-        ax.plot(xs, seen, label=label, markersize=5, **line)
-        ax.plot(xs, said, color=line["color"], linestyle=":", linewidth=1.3)
-        ends.append((float(xs[-1]), float(seen[-1]), line["color"]))
+        measurements += ax.plot(xs, seen, label=label, markersize=5, **looks.line(number))
+        ax.plot(xs, said, color=looks.line(number)["color"], **dotted)
     ax.set_yscale("log")
-    _curve_axes(ax, xlabel, ylabel, log_x=True, many=False)
+    _curve_axes(ax, xlabel, ylabel, log_x=True)
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter(FuncFormatter(tick))
+    ax.yaxis.set_major_formatter(FuncFormatter(looks.tick))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.plot([], [], color=GRAY, linestyle=":", linewidth=1.3, label="predicted")
+    ax.plot([], [], color=looks.GRAY, label="predicted", **dotted)
     ax.legend(handlelength=3.2)
-    _write_ends(ax, ends)
+    _write_ends(ax, measurements)
 
 
 def _pair(label: str, x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +91,7 @@ def _pair(label: str, x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarra
     return xs, ys
 
 
-def _curve_axes(ax: Axes, xlabel: str, ylabel: str, log_x: bool, many: bool) -> None:
+def _curve_axes(ax: Axes, xlabel: str, ylabel: str, log_x: bool) -> None:
     if log_x:
         points = np.unique(np.concatenate([line.get_xdata() for line in ax.lines]))
         ax.set_xscale("log")
@@ -110,26 +99,24 @@ def _curve_axes(ax: Axes, xlabel: str, ylabel: str, log_x: bool, many: bool) -> 
         if len(points) <= 10:  # few enough to write each at its tick
             ax.set_xticks(points)
             ax.minorticks_off()
-    ax.xaxis.set_major_formatter(FuncFormatter(tick))
+    ax.xaxis.set_major_formatter(FuncFormatter(looks.tick))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(axis="y")
-    if many:
-        ax.legend(handlelength=3.2)
 
 
-def _write_ends(ax: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
-    """Write the last value of each curve beside its end, moved apart where they would overlap."""
+def _write_ends(ax: Axes, lines: Sequence[Line2D]) -> None:
+    """Write the last value of each line beside its end, moved apart where they would overlap."""
     low, high = ax.get_xlim()
     log = ax.get_xscale() == "log"
     ax.set_xlim(low, high * (high / low) ** 0.1 if log else high + 0.1 * (high - low))
-    points_per_pixel = 72 / ax.figure.dpi
     taken: list[tuple[float, float]] = []
+    ends = [(*np.asarray(line.get_xydata())[-1].tolist(), line.get_color()) for line in lines]
     for x, y, color in sorted(ends, key=lambda end: end[1]):
-        across, up = ax.transData.transform((x, y)) * points_per_pixel
+        across, up = ax.transData.transform((x, y)) * 72 / ax.figure.dpi
         at = max([up, *(other + 13 for beside, other in taken if abs(beside - across) < 55)])
         taken.append((across, at))
         ax.plot([x], [y], "o", color=color, markersize=6, clip_on=False)
         ax.annotate(
             f"{y:#.3g}".rstrip("."), (x, y), (8, at - up), textcoords="offset points", va="center",
-            color=readable(color), fontweight="bold", fontsize=10,
+            color=looks.readable(color), fontweight="bold", fontsize=10,
         )  # fmt: skip

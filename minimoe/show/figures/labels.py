@@ -30,7 +30,7 @@ def place_labels(
     """
     order = list(range(len(marks)))
     best: dict[int, np.ndarray] = {}
-    taken = np.concatenate([taken.reshape(-1, 4), _boxes(marks, np.array([2 * MARK, 2 * MARK]))])
+    taken = np.concatenate([taken.reshape(-1, 4), _boxes(marks, 2 * MARK)])
     for _ in range(2 * len(marks)):
         found, covered = {}, taken
         for label in order:
@@ -63,10 +63,8 @@ def _nearest_free(
     inside = np.all((boxes[:, :2] >= room[:2]) & (boxes[:, 2:] <= room[2:]), axis=1)
     near = np.minimum(_distances(boxes, mark[None]).min(axis=1), APART)
     clear = _distances(boxes, others).min(axis=1, initial=np.inf) > near
-    for offset in offsets[inside & clear & ~_meet(boxes, taken)]:
-        if not _meet(_line(mark, offset, size), taken).any():
-            return np.array(offset)
-    return None
+    free = offsets[inside & clear & ~_meet(boxes, taken)]
+    return next((o for o in free if not _meet(_line(mark, o, size), taken).any()), None)
 
 
 def _line(mark: np.ndarray, offset: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -74,17 +72,16 @@ def _line(mark: np.ndarray, offset: np.ndarray, size: np.ndarray) -> np.ndarray:
     steps = np.linspace(0, 1, 16)[:, None] * offset
     between = np.any(np.abs(steps) > MARK + 1, axis=1)
     between &= np.any(np.abs(steps - offset) > size / 2, axis=1)
-    return _boxes(mark + steps[between], np.array([2.0, 2.0]))
+    return _boxes(mark + steps[between], 2.0)
 
 
 def _distances(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """[n, m]: from each of n boxes to each of m points, 0 inside."""
     low, high = boxes[:, None, :2] - points, points - boxes[:, None, 2:]
-    beside = np.maximum(np.maximum(low, high), 0)
-    return np.hypot(beside[..., 0], beside[..., 1])
+    return np.linalg.norm(np.maximum(np.maximum(low, high), 0), axis=-1)
 
 
-def _boxes(middles: np.ndarray, size: np.ndarray) -> np.ndarray:
+def _boxes(middles: np.ndarray, size: np.ndarray | float) -> np.ndarray:
     """[n, 4] of one size around points [n, 2], or around one point [2]."""
     middles = np.atleast_2d(middles)
     return np.concatenate([middles - size / 2, middles + size / 2], axis=1)

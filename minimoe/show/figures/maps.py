@@ -1,24 +1,22 @@
 """Heat maps: load by layer and by step, router scores of tokens, tables of shares."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from minimoe.errors import InputError
 from minimoe.show.colors import expert_color, ink_on
-from minimoe.show.figures.style import LIGHT, PERCENT_TICKS, name_rows, percent
+from minimoe.show.figures import looks
 
 _MOST_NUMBERED = 16  # experts up to which a heat map writes the numbers in its cells
-_VISIBLE = {" ": "␣", "\n": "↵", "\t": "→"}
+_VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "→"})
 
 
 def plot_load(ax: Axes, load: ArrayLike) -> None:
@@ -29,14 +27,12 @@ def plot_load(ax: Axes, load: ArrayLike) -> None:
     """
     shares = _shares("load", load, "n_layers")
     n_layers, n_experts = shares.shape
-    top = max(shares.max(), 2 / n_experts)
-    image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=top, aspect="auto")
+    image = _map(ax, shares, "expert", "MoE layer", vmin=0, vmax=max(shares.max(), 2 / n_experts))
     if n_experts <= _MOST_NUMBERED:
-        _write_cells(ax, image, percent, 9)
-    ax.set_yticks(range(n_layers), [str(layer) for layer in range(1, n_layers + 1)])
+        _write_cells(ax, image, looks.percent, 9)
+    ax.set_yticks(range(n_layers), map(str, range(1, n_layers + 1)))
     _expert_ticks(ax.xaxis, n_experts)
-    ax.set(xlabel="expert", ylabel="MoE layer")
-    _plain(ax)
+    ax.spines[:].set_visible(False)
     _load_scale(ax, image, n_experts, "dashed: even share")
 
 
@@ -54,14 +50,10 @@ def plot_load_history(
     shares = _shares("loads", loads, "n_steps")
     n_steps, n_experts = shares.shape
     last = top or float(max(shares.max(), 2 / n_experts))
-    image = ax.imshow(
-        np.ma.masked_equal(shares.T, 0), cmap="cividis", vmin=0, vmax=last, aspect="auto",
-        interpolation="nearest",
-        extent=(first_step - 0.5, first_step + n_steps - 0.5, n_experts - 0.5, -0.5),
-    )  # fmt: skip
+    sides = (first_step - 0.5, first_step + n_steps - 0.5, n_experts - 0.5, -0.5)
+    shown = np.ma.masked_equal(shares.T, 0)
+    image = _map(ax, shown, "training step", "expert", vmin=0, vmax=last, extent=sides)
     _expert_ticks(ax.yaxis, n_experts)
-    ax.set(xlabel="training step", ylabel="expert")
-    ax.tick_params(length=0)
     more = "max" if shares.max() > last else "neither"
     _load_scale(ax, image, n_experts, "white: none; dashed: even", more)
 
@@ -86,15 +78,14 @@ def plot_scores(
     wrong = chosen[(chosen < 0) | (chosen >= table.shape[1])]
     if wrong.size:
         raise InputError(f"expert_ids must lie in [0, E={table.shape[1]}), got {wrong[0]}")
-    image = ax.imshow(table.T, cmap="cividis", aspect="auto", interpolation="nearest")
+    image = _map(ax, table.T, "token, in reading order (dot: chosen)", "expert")
     tokens = np.repeat(np.arange(len(table)), chosen.shape[1])
     ax.scatter(tokens, chosen.ravel(), s=42, color="white", edgecolors="black", linewidths=1.2)
     labels = [_drawable(text) for text in token_labels]
     turn = 90 if max(map(len, labels), default=0) > 2 else 0
     ax.set_xticks(range(len(table)), labels, parse_math=False, rotation=turn)
     _expert_ticks(ax.yaxis, table.shape[1])
-    ax.set(xlabel="token, in reading order (dot: chosen)", ylabel="expert")
-    _plain(ax)
+    ax.spines[:].set_visible(False)
     ax.figure.colorbar(image, ax=ax, label="router score", pad=0.02)
 
 
@@ -111,15 +102,16 @@ def plot_used(ax: Axes, rows: Sequence[tuple[str, Sequence[int]]], n_experts: in
             raise InputError(f"experts must lie in [0, E={n_experts}), got {wrong[0]}")
         for expert in range(n_experts):
             color = expert_color(expert) if expert in used else "#FFFFFF"
-            ax.barh(row, 0.86, left=expert - 0.43, height=0.78, color=color, edgecolor=LIGHT)
-            ink = ink_on(color) if expert in used else LIGHT
+            ax.barh(row, 0.86, left=expert - 0.43, height=0.78, color=color, edgecolor=looks.LIGHT)
+            ink = ink_on(color) if expert in used else looks.LIGHT
             ax.text(expert, row, str(expert), ha="center", va="center", color=ink, fontsize=9)
         ax.text(n_experts - 0.3, row, f"{len(set(used))} of {n_experts}", va="center")
-    name_rows(ax, [label for label, _ in rows])
+    looks.name_rows(ax, [label for label, _ in rows])
     ax.set_xlim(-0.6, n_experts + 0.12 * n_experts)
     ax.set_xticks([])
     ax.set_xlabel("expert (filled: used, empty: not used)")
-    _plain(ax)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
 
 
 def plot_shares(ax: Axes, table: ArrayLike, rows: Sequence[str], ylabel: str, label: str) -> None:
@@ -133,13 +125,18 @@ def plot_shares(ax: Axes, table: ArrayLike, rows: Sequence[str], ylabel: str, la
     values = np.asarray(table, float)
     if values.ndim != 2 or len(values) != len(rows):
         raise InputError(f"table must be [{len(rows)} rows, E], got shape {values.shape}")
-    image = ax.imshow(values, cmap="cividis", aspect="auto", interpolation="nearest")
+    image = _map(ax, values, "expert", ylabel)
     _write_cells(ax, image, "{:z.2f}".format, 8)
     ax.set_xticks(range(values.shape[1]))
-    ax.set_yticks(range(len(rows)), list(rows))
-    ax.set(xlabel="expert", ylabel=ylabel)
-    _plain(ax)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.spines[:].set_visible(False)
     ax.figure.colorbar(image, ax=ax, label=label, pad=0.02)
+
+
+def _map(ax: Axes, values: np.ndarray, xlabel: str, ylabel: str, **options: Any) -> AxesImage:
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.tick_params(length=0)
+    return ax.imshow(values, cmap="cividis", aspect="auto", interpolation="nearest", **options)
 
 
 def _shares(name: str, load: ArrayLike, rows: str) -> np.ndarray:
@@ -153,7 +150,9 @@ def _shares(name: str, load: ArrayLike, rows: str) -> np.ndarray:
     return shares
 
 
-def _write_cells(ax: Axes, image: AxesImage, written: Any, fontsize: int) -> None:
+def _write_cells(
+    ax: Axes, image: AxesImage, written: Callable[[float], str], fontsize: int
+) -> None:
     """Write each number of a map in its cell, in the ink that the cell's colour needs."""
     values = np.asarray(image.get_array())
     colors = np.asarray(image.to_rgba(values))
@@ -166,7 +165,7 @@ def _load_scale(
     ax: Axes, image: AxesImage, n_experts: int, marks: str, extend: str = "neither"
 ) -> None:
     """The scale of colours of a load, with the even share as a dashed line."""
-    bar = ax.figure.colorbar(image, ax=ax, format=PERCENT_TICKS, pad=0.02, extend=extend)
+    bar = ax.figure.colorbar(image, ax=ax, format=looks.PERCENT_TICKS, pad=0.02, extend=extend)
     bar.set_label(f"load ({marks}, 1/{n_experts})")
     bar.ax.axhline(1 / n_experts, linestyle=(0, (2, 1.2)), color="white", linewidth=2)
 
@@ -179,16 +178,10 @@ def _expert_ticks(axis: Any, n_experts: int) -> None:
         axis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _plain(ax: Axes) -> None:
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-
-
 def _drawable(text: str) -> str:
     """A token as the font can draw it: spaces made visible, missing characters as code points."""
-    known = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
-    shown = "".join(_VISIBLE.get(char, char) for char in text)
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
     return "".join(
         char if ord(char) in known and char.isprintable() else f"U+{ord(char):04X}"
-        for char in shown
+        for char in text.translate(_VISIBLE)
     )

@@ -1,15 +1,60 @@
-"""torch's fused attention for a CPU, with a second derivative."""
+"""RMSNorm and attention with a hand-written gradient, and their second derivatives."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from minimoe.fast.second import plain_gradients
-
 aten = torch.ops.aten
+
+
+def plain_gradients(
+    plain: Callable[..., Tensor], inputs: tuple[Tensor, ...], dy: Tensor
+) -> tuple[Any, ...]:
+    """The gradient of plain(*inputs) for each input, None for one that requires none.
+
+    Its operations can be differentiated again. A hand-written backward calls this if gradients are
+    enabled in it, that is, for a second derivative.
+    """
+    # Views: an input may be computed from another one, and that path is not part of this gradient.
+    views = [tensor.view_as(tensor) for tensor in inputs]
+    wanted = [view for view in views if view.requires_grad]
+    found = iter(torch.autograd.grad(plain(*views), wanted, dy, create_graph=True))
+    return tuple(next(found) if view.requires_grad else None for view in views)
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight; takes half the time of a dozen separate operations."""
+    y: Tensor = _RMSNorm.apply(x, weight, eps)
+    return y
+
+
+def _plain(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return nn.functional.rms_norm(x, weight.shape, weight, eps)
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, scale)
+        ctx.eps = eps
+        return (x * scale).mul_(weight)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, scale = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            plain = functools.partial(_plain, eps=ctx.eps)
+            return *plain_gradients(plain, (x, weight), dy), None
+        unit, d_unit = x * scale, dy * weight
+        d_weight = (dy * unit).reshape(-1, unit.shape[-1]).sum(0)
+        along = (d_unit * unit).mean(-1, keepdim=True)  # the part of the gradient along x
+        return d_unit.addcmul_(unit, along, value=-1).mul_(scale), d_weight, None
 
 
 def attention(
@@ -39,12 +84,7 @@ def attention(
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        options: dict[str, Any],
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: dict[str, Any]
     ) -> Tensor:
         if mask is not None and mask.dtype == torch.bool:
             mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -torch.inf)
