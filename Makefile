@@ -38,8 +38,8 @@ matrix: $(VENV)/dev.stamp  ## run every notebook on four simulated processors
 	  env $(ROW_$(row)) $(PYTEST) $(NOTEBOOKS) || failed="$$failed $(row)";) \
 	[ -z "$$failed" ] || { echo "FAILED: row$$failed" >&2; exit 1; }
 
-lab: $(VENV)/base.stamp  ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab notebooks/00_map.ipynb
+lab: $(VENV)/base.stamp  ## copy the notebooks into lab/, your own, and open them in JupyterLab
+	@$(BIN)/minimoe lab
 
 notebooks: $(VENV)/dev.stamp  ## build the notebooks again from notebooks/source
 	@$(BIN)/python notebooks/build.py

@@ -5,25 +5,39 @@ import subprocess
 import sys
 from pathlib import Path
 
+from minimoe.cli.shared import say
 from minimoe.config import InputError
 
-HELP = "open the notebooks in JupyterLab"
-EXAMPLE = "--notebooks path/to/notebooks"
+HELP = "copy the notebooks into a folder of your own and open them in JupyterLab"
+EXAMPLE = "--folder my-notebooks"
 BESIDE = Path(__file__).parents[2] / "notebooks"  # next to the package, in a clone
+FOLDER = "lab"  # in the current folder
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    where = "their folder (the one beside the package, or ./notebooks)"
-    parser.add_argument("--notebooks", help=where)
+    where = "where the notebooks come from (the folder beside the package, or ./notebooks)"
+    parser.add_argument("--notebooks", metavar="DIR", help=where)
+    own = f"your working folder (./{FOLDER}); your work in it is never overwritten"
+    parser.add_argument("--folder", metavar="DIR", default=FOLDER, help=own)
+    parser.add_argument("--copy", metavar="DIR", help="only copy into this folder, open nothing")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Open the map of the notebooks; the exit status is JupyterLab's."""
+    """Copy the student edition and open it; the exit status is JupyterLab's."""
+    from minimoe.exercises.working_folder import copy_student_edition
+
     folders = [Path(options.notebooks)] if options.notebooks else [BESIDE, Path("notebooks")]
-    maps = [folder / "00_map.ipynb" for folder in folders if (folder / "00_map.ipynb").is_file()]
-    if not maps:
+    sources = [folder / "student" for folder in folders if (folder / "student").is_dir()]
+    if not sources:
         raise InputError(
-            f"no 00_map.ipynb in {' or '.join(map(str, folders))}; name the folder: "
+            f"no folder student in {' or '.join(map(str, folders))}; name the folder: "
             "minimoe lab --notebooks path/to/notebooks"
         )
-    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", str(maps[0])]))
+    target = Path(options.copy or options.folder)
+    for line in copy_student_edition(sources[0], target):
+        say(line)
+    first = min(target.glob("*.ipynb"))
+    if options.copy:
+        print(f"the notebooks are in {target}; start with {first.name}")
+        return
+    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", str(first)]))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 from minimoe.errors import InputError, listed
 from minimoe.exercises.exercise import Exercise
 
-BOOKS = (
-    "00",
-    "01",
-    "02",
-    "03",
-)  # the notebooks with exercises; their files are books/book_00.py, ...
+_FOLDER = Path(__file__).parent / "books"
+# The numbers of the notebooks with exercises.
+BOOKS = tuple(sorted(path.stem[-2:] for path in _FOLDER.glob("book_*.py")))
 
 
 @cache
