@@ -1,8 +1,8 @@
 """The rules of the notebook series; each rule returns its complaints about a notebook.
 
 A notebook with exercises keeps the rules in `lesson_rules.py`; the others keep `RULES` until they
-are rewritten. `COMMON` holds for both. `test_notebooks.py` checks every notebook against every rule,
-and every rule against a notebook that breaks it.
+are rewritten. `COMMON` holds for both. `test_notebooks.py` checks every notebook against every
+rule, and every rule against a notebook that breaks it.
 """
 
 import ast

@@ -51,8 +51,8 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## byte
 #
-# A number from 0 to 255; a text is stored as a list of bytes. An English letter takes one byte, a
-# Chinese character three, most emoji four. The models of this series read bytes.
+# Eight bits, which hold one of 256 numbers. A text is stored as a list of bytes. An English letter
+# takes one byte, a Chinese character three, most emoji four. The models of this series read bytes.
 
 # %% [markdown]
 # ## capacity
@@ -87,8 +87,8 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## dense
 #
-# A network is dense if every token uses all of its weights, apart from looking up its row of the
-# embedding. The opposite is sparse.
+# A network is dense if every token uses all of its weights. Only the embedding is looked up row by
+# row. The opposite is sparse.
 
 # %% [markdown]
 # ## dispatch
@@ -99,8 +99,8 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## dropless
 #
-# A layer without a capacity. No assignment is dropped, so the output of a token does not depend on
-# how many others chose the same expert.
+# A layer without a capacity. No assignment is dropped. So it does not matter for a token how many
+# others chose the same expert.
 
 # %% [markdown]
 # ## embedding
@@ -201,8 +201,8 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## RMSNorm
 #
-# A step that scales a vector so that the mean of its squares is 1, and then multiplies each number
-# by a parameter. It stands before each layer.
+# A step that scales a vector so that the mean of its squares is 1. Then it multiplies each number by
+# a parameter. It stands before each layer.
 
 # %% [markdown]
 # ## routed expert
