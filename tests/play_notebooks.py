@@ -27,8 +27,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}  # before torch and matplotlib
-
 STUDENT = Path(__file__).parent.parent / "notebooks" / "student"
 FEWEST_ROWS = 10
 BAD_GUESSES = ("z", 7, ["a"], "", "The answer is b.")  # none of them is offered
@@ -65,6 +63,36 @@ LONG = "A long sentence, said again. " * 30
 
 # One line adds a row.
 ROWS: dict[str, list[Row]] = {
+    "00": [
+        row(my_sentence="a", other_sentence="b"),
+        row(my_sentence=CHINESE, other_sentence=EMOJI),
+        row(my_sentence=EMOJI, other_sentence=CHINESE),
+        row(my_sentence=LONG, other_sentence=LONG),
+        row(my_sentence=" \n\t", word="moon"),
+        row(word="a"),
+        row(word=EMOJI),
+        row(k=1),
+        row(k=4),
+        row(token=[0.0, 0.0, 0.0]),
+        row(token=[-3, 500, 0.5], k=3),
+        row(router=[[0.0, 1.0, 0.0]] * 6),
+    ],
+    "01": [
+        row(D=32, n_layers=2),
+        row(n_layers=1),
+        row(H=4, G=4),
+        row(H=4, G=1, d=8),
+        row(H=2, G=2),
+        row(F=16),
+        row(F=512),
+        row(L=1),
+        row(L=1024),
+        row(seed=7),
+        row(sentence="a", my_sentence="a"),
+        row(sentence=CHINESE, my_sentence=CHINESE),
+        row(sentence=EMOJI, my_sentence=EMOJI),
+        row(sentence=LONG, my_sentence=LONG),
+    ],
     "02": [
         row(E=16, K=4),
         row(E=4, K=4),
@@ -82,6 +110,21 @@ ROWS: dict[str, list[Row]] = {
         row(sentence="aaaa\n\taaaa", my_sentence=" "),
         row(sentence="你", E=3, K=2, seed=7),
         row(ending="?"),
+    ],
+    "03": [
+        row(E=8, K=2),
+        row(E=16, K=16),
+        row(E=4, K=1),
+        row(S=0),
+        row(S=3, K=5),
+        row(D=32, F=8),
+        row(n_layers=2),
+        row(n_layers=1),
+        row(seed=5),
+        row(text="a"),
+        row(text=CHINESE),
+        row(text=EMOJI),
+        row(text=LONG),
     ],
 }
 
@@ -273,6 +316,7 @@ def play_all(path: Path) -> list[str]:
     if len(rows) - len(EVERYWHERE) < FEWEST_ROWS:
         failures.append(f"{path.stem}: {len(rows) - len(EVERYWHERE)} rows with other settings")
     held = total = 0
+    os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}  # before torch and matplotlib
     os.chdir(tempfile.gettempdir())  # no working folder, so no progress is kept
     for row in rows:
         try:

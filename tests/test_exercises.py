@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,11 +23,10 @@ from minimoe.exercises import check, expect_error, finding, hint, lesson, notes,
 from minimoe.exercises.compare import difference, kind, short
 from minimoe.exercises.exercise import Case, Exercise, Wrong
 from minimoe.exercises.judge import generic_wrong, judge
-from minimoe.exercises.shelf import BOOKS, exercise_named, exercises_of
+from minimoe.exercises.shelf import all_exercises, exercise_named, exercises_of
 
 SOURCES = Path(__file__).parent.parent / "notebooks" / "source"
-WRITTEN = [b for b in BOOKS if find_spec(f"minimoe.exercises.books.book_{b}")]
-EXERCISES = [exercise for book in WRITTEN for exercise in exercises_of(book).values()]
+EXERCISES = all_exercises()
 NUMBERED = [
     source for source in sorted(SOURCES.glob("*.py")) if 'tags=["exercise"]' in source.read_text()
 ]
@@ -73,7 +71,7 @@ def test_the_task_and_the_hints_are_plain_text(exercise: Exercise) -> None:
     assert len(exercise.hints) >= 2 and exercise.level in (1, 2, 3) and 2 <= exercise.minutes <= 20
     for words in hints:  # printed as they are
         assert words == " ".join(words.split()) and words.isprintable() and len(words) <= 200
-        assert words[-1] in ".?" and not re.search(r"`|\*\*|</?[a-z]+>|\$.*\$|^#", words)
+        assert words[-1] in ".?)]" and not re.search(r"`|\*\*|</?[a-z]+>|\$.*\$|^#", words)
     task = exercise.task_cell()
     assert not re.search(r"</?[a-z]+>|^#|```|!\[", task, re.M) and len(task.split()) <= 120
 
