@@ -337,6 +337,8 @@ def main(numbers: list[str]) -> int:
     workers = int(os.environ.get("WORKERS", "2"))
     with get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
         failures = [line for lines in pool.imap(play_all, paths) for line in lines]
+        pool.close()
+        pool.join()
     for line in failures:
         print(line, file=sys.stderr)
     return 1 if failures else 0
