@@ -47,6 +47,9 @@ lab: $(VENV)/base.stamp  ## copy the notebooks into lab/, your own, and open the
 notebooks: $(VENV)/dev.stamp  ## build the notebooks again from notebooks/source
 	@$(BIN)/python notebooks/build.py
 
+pages: $(VENV)/dev.stamp  ## write the notebooks as HTML pages that need no network into pages/
+	@$(BIN)/python notebooks/pages.py pages
+
 check: $(VENV)/dev.stamp  ## formatter, linter, types, import contract, then make test and play
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -91,4 +94,4 @@ $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e
 }
 endef
 
-.PHONY: help run test matrix lab notebooks check clean
+.PHONY: help run test matrix lab notebooks pages check clean

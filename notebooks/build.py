@@ -32,6 +32,7 @@ from minimoe.files import write_file
 
 HERE = Path(__file__).resolve().parent
 STUDENT = "student"  # the folder of the student editions
+FOLDED_CODE = "# Run this cell, read what it prints, then open it."
 COLOURS = 64  # of a stored picture; a quarter of the bytes of full colour
 CELL_SECONDS = 300
 # One thread gives the same digits everywhere. Another backend would draw into no notebook.
@@ -75,6 +76,7 @@ def read_source(path: Path, edition: str = "checked") -> NotebookNode:
             source = folded_look(source)
         if student and re.search(r"^finding\(", source, re.M):
             metadata["jupyter"] = {"source_hidden": True}  # it states what was measured
+            source = f"{FOLDED_CODE}\n{source}"  # JupyterLab shows the first line of a folded cell
         new = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
         name = hashlib.sha256(f"{place}\n{source}".encode()).hexdigest()[:8]
         cells.append(new(source, id=name, metadata=metadata))

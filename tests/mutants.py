@@ -328,14 +328,14 @@ MUTANTS = (
     # Data ----------------------------------------------------------------------------------------
     Mutant(
         "validation documents in training",
-        "minimoe/data/corpus.py",
+        "minimoe/data/text.py",
         "enumerate(documents, start=1) if i % every",
         "enumerate(documents, start=1) if i",
         "tests/test_text.py",
     ),
     Mutant(
         "near-identical lines leak",
-        "minimoe/data/corpus.py",
+        "minimoe/data/text.py",
         "any(letters(line) not in trained",
         "any(line not in trained",
         "tests/test_text.py",
@@ -435,8 +435,8 @@ MUTANTS = (
     Mutant(
         "information over the larger entropy",
         "minimoe/measure/specialisation.py",
-        "_bits(p), min(expert, label)",
-        "_bits(p), max(expert, label)",
+        "most = expert + label + given - _bits(p), min(expert, label)",
+        "most = expert + label + given - _bits(p), max(expert, label)",
         "tests/test_specialisation.py",
     ),
     Mutant(

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 
 from minimoe.series import PLANNED, VERDICTS, claims, notebooks
 
-MAP = "00_map"
+MAP = "00_start"
 TAGS = {"timing", "nbval-ignore-output", "raises-exception", "exercise"}
 PATHS_OF_THIS_MACHINE = (str(Path(__file__).parent.parent), f"{Path.home()}/", "/tmp/")
 

@@ -314,12 +314,11 @@ def test_trained_lists_the_models_that_are_there(
 def test_bench_prints_its_tables_or_json_and_writes_the_figure(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from minimoe.experiments.bench import run
-    from minimoe.experiments.bench.plan import Shape
+    from minimoe.experiments.bench import records, run
     from minimoe.measure.timing import MachinePeak
 
     monkeypatch.setitem(sys.modules, "transformers", None)
-    monkeypatch.setattr(run, "SHAPES", (Shape("S1", 4, 2, 16, 8, 32),))
+    monkeypatch.setattr(records, "SHAPES", (records.Shape("S1", 4, 2, 16, 8, 32),))
     monkeypatch.setattr(run, "measure_peak", lambda dtype: MachinePeak(1e9, 1e9, 1e-6))  # slow
     out = tmp_path / "bench.png"
     arguments = ["bench", "--quick", "--shapes", "S1", "--out", str(out)]

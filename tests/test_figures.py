@@ -182,6 +182,15 @@ def test_logarithmic_bars_name_the_step_between_their_grid_lines(
     assert ratios == pytest.approx([step] * len(ratios)) and 2 <= len(ticks) <= 10
 
 
+def test_used_experts_are_filled_boxes_with_their_numbers(ax: Axes) -> None:
+    draw.plot_used(ax, [("dense", range(3)), ("sparse: x", [2])], 3)
+    faces = [mpl.colors.to_hex(box.get_facecolor()).upper() for box in ax.patches]
+    used = [expert_color(expert) for expert in range(3)]
+    assert faces == [*used, "#FFFFFF", "#FFFFFF", used[2]]
+    assert texts(ax) == ["0", "1", "2", "3 of 3", "0", "1", "2", "1 of 3"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["dense", "sparse: x"]
+
+
 def test_shares_of_the_peak_are_the_bars_and_the_peak_is_a_line_at_one(ax: Axes) -> None:
     draw.plot_parts_of_peak(ax, {"whole": 0.25, "small": 0.0044, "peak": 1.0}, "of the peak")
     assert widths(ax) == [[0.25, 0.0044, 1.0]] and texts(ax) == ["25%", "0.4%", "100%"]
@@ -310,6 +319,7 @@ def test_the_picture_of_speed_is_the_same_twice_and_leaves_the_style_alone(form:
         (draw.plot_scores, (np.ones((3, 2)), [[0], [1]], "abc"), r"\(3, 2\).*\(2, 1\)"),
         (draw.plot_scores, (np.ones((2, 2)), [[0], [1]], "abc"), "T=2.*3"),
         (draw.plot_scores, (np.ones((2, 2)), [[0], [2]], "ab"), "E=2.*2"),
+        (draw.plot_used, ([("a", [3])], 3), "E=3.*3"),
         (draw.plot_shares, ([[1, 2]], ["a", "b"], "y", "l"), r"2 rows.*\(1, 2\)"),
         (draw.plot_stacked, ({"a": {"b": -1.0}}, "x"), "0.*b = -1"),
         (draw.plot_bars_log, ({"a": 0.0}, "x"), "0.*0"),

@@ -14,30 +14,29 @@ from minimoe.data.batches import validation_batches
 from minimoe.data.packaged import real_text
 from minimoe.data.text import Text
 from minimoe.errors import InputError
+from minimoe.experiments import granularity
 from minimoe.experiments.granularity import (
-    TRAINING,
-    by_trial,
-    combinations,
-    comparisons,
-    finer,
-    name_of,
-    record,
-    results,
-    split_experts,
-    trials,
-    without_best,
-    without_shared,
-)
-from minimoe.experiments.granularity.layers import expert_overlap, layer_inputs
-from minimoe.experiments.granularity.results import (
     JUDGED_STEPS,
     PARTS,
     RECORD,
     SEEDS,
+    TRAINING,
     Row,
+    by_trial,
+    combinations,
+    comparisons,
+    expert_overlap,
+    finer,
+    layer_inputs,
     make_record,
+    name_of,
     paired,
+    record,
+    split_experts,
     train_one,
+    trials,
+    without_best,
+    without_shared,
 )
 from minimoe.formulas.parameters import count_parameters
 from minimoe.model.moe import MoE
@@ -265,9 +264,9 @@ def test_rows_come_back_from_the_file_that_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = Row("dense", 7, 5.5, {100: 4.0, 200: 3.0}, None, None, None)
-    monkeypatch.setattr(results, "SEEDS", (7,))
-    monkeypatch.setattr(results, "trials", lambda: {"dense": trials()["dense"]})
-    monkeypatch.setattr(results, "train_one", lambda *_: made)
+    monkeypatch.setattr(granularity, "SEEDS", (7,))
+    monkeypatch.setattr(granularity, "trials", lambda: {"dense": trials()["dense"]})
+    monkeypatch.setattr(granularity, "train_one", lambda *_: made)
     make_record(tmp_path / "rows.json")
     assert record(tmp_path / "rows.json") == [made]
     other = replace(made, seed=6, bits_per_byte={200: 2.0}, overlap=0.5)

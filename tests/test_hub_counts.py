@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from hub_cases import CASES, name_of, tiny
+from hub_cases import CASES, model_count, name_of, tiny
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from minimoe.formulas.parameters import count_parameters
 from minimoe.zoo.configs import hub_shapes, model_config_from_hub
-from minimoe.zoo.published import model_count, published_model, published_names
-from minimoe.zoo.records import PublishedModel
+from minimoe.zoo.published import PublishedModel, published_model, published_names
 
 transformers = pytest.importorskip("transformers")
 # Without shared experts the oracle still has their matrices, of no elements.

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from hub_cases import model_count
 from matplotlib.axes import Axes
 
 from minimoe import (
@@ -35,10 +36,9 @@ from minimoe.config import (
 )
 from minimoe.data.batches import training_batch, validation_batches
 from minimoe.data.folder import folder_text
-from minimoe.data.languages import MarkovLanguage, markov_language
+from minimoe.data.languages import markov_language
 from minimoe.data.text import Corpus
-from minimoe.experiments.granularity.layers import finer
-from minimoe.experiments.granularity.results import paired
+from minimoe.experiments.granularity import finer, paired
 from minimoe.experiments.routed import routed_sample
 from minimoe.experiments.sweep import Trial, sweep
 from minimoe.experiments.tour import run_tour
@@ -59,9 +59,7 @@ from minimoe.trained import trained_card
 from minimoe.training.checkpoint import load_model, resume, save_checkpoint, train_in_folder
 from minimoe.training.loop import start
 from minimoe.zoo.configs import model_config_from_hub, read_hub_config
-from minimoe.zoo.counting import model_count
-from minimoe.zoo.published import count_named
-from minimoe.zoo.records import published_model
+from minimoe.zoo.published import count_named, published_model
 
 INF = float("inf")
 NAN = float("nan")
@@ -372,14 +370,6 @@ REFUSALS: list[tuple[str, Act, str]] = [
     ("a file that is not UTF-8", lambda folder: folder_text(folder_with(folder, a_txt=b"abc\xff")),
      "{folder}/a.txt is not UTF-8 text: byte 0xff at offset 3; convert it to UTF-8 or move it out "
      "of the folder"),
-    ("transitions with a missing row", lambda _: MarkovLanguage(torch.full((1, 2), 0.5).double()),
-     "transitions needs 2 rows, one a symbol, got 1"),
-    ("transitions that do not sum to 1",
-     lambda _: MarkovLanguage(torch.full((2, 2), 0.55).double()),
-     "each row of transitions must be at least 0 and sum to 1, got a sum of 1.100000 and a "
-     "smallest entry of 0.550000"),
-    ("transitions in separate parts", lambda _: MarkovLanguage(torch.eye(3).double()),
-     "transitions must have 1 stationary distribution, got 3; connect the symbols"),
     ("a language of 257 symbols", lambda _: markov_language(n_symbols=257, n_successors=2, seed=0),
      "n_symbols must lie in [1, 256], got 257"),
     ("a language with 9 of 8 successors",

@@ -1,8 +1,10 @@
 """Every notebook keeps the rules of the series, and every rule refuses what breaks it."""
 
 import base64
+import html
 import io
 import os
+import re
 from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -19,7 +21,8 @@ from nbformat import NotebookNode
 from notebook_rules import RULES, Book, Rule
 from PIL import Image
 
-from minimoe.series import claims, notebooks
+from minimoe.exercises.shelf import exercises_of
+from minimoe.series import Notebook, claims, notebooks
 from minimoe.show.colors import EXPERT_COLORS
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -68,10 +71,38 @@ def test_every_built_notebook_is_stored_in_both_editions() -> None:
     assert {path.stem for path in STORED} == {path.stem for path in STUDENT} == built
 
 
-def test_the_ledger_shows_every_claim() -> None:
-    ledger = next(FOLDER.glob("99_*.ipynb"), FOLDER / "00_map.ipynb")
-    shown = "\n".join(rules.shown(cell) for cell in load(ledger).cells)
+def test_the_ledger_shows_every_claim_and_folds_every_verdict() -> None:
+    outputs = [rules.shown(cell) for cell in load(FOLDER / "99_ledger.ipynb").cells]
+    shown = "\n".join(outputs)
     assert [claim.id for claim in claims() if claim.id not in shown] == []
+    unfolded = re.sub(r"<details>.*?</details>", "", shown, flags=re.S)
+    assert [
+        c.id for c in claims() if c.learn and html.escape(c.learn, quote=False) in unfolded
+    ] == []
+
+
+def test_the_map_shows_every_notebook() -> None:
+    shown = "\n".join(rules.shown(cell) for cell in load(FOLDER / "00_start.ipynb").cells)
+    assert [book.number for book in notebooks() if book.question not in shown] == []
+
+
+@pytest.mark.parametrize(
+    "book", [b for b in notebooks() if b.state == "built"], ids=lambda b: b.number
+)
+def test_the_map_agrees_with_the_notebooks(book: Notebook) -> None:
+    """Exercises, and minutes and seconds where the first cell names them."""
+    first = load(FOLDER / f"{book.name}.ipynb").cells[0].source.replace("\n", " ")
+    source = (FOLDER / "source" / f"{book.name}.py").read_text(encoding="utf-8")
+    asked = re.findall(r'^# %% tags=\["exercise"\]\n# (\d\d\.\d+)$', source, re.M)
+    assert len(asked) == book.exercises
+    assert asked == (list(exercises_of(book.number)) if asked else [])
+    takes = re.search(r"\*Takes\* about (\d+) minutes, (\d+) exercises", first)
+    if takes:
+        assert [int(number) for number in takes.groups()] == [book.minutes, book.exercises]
+    runs = re.search(r"\*Runs in\* about (\d+) s\b", first)
+    assert runs and int(runs[1]) == book.seconds
+    assert set(book.needs) <= {other.number for other in notebooks() if other.state == "built"}
+    assert book.number not in book.needs
 
 
 # --- the rules refuse what they should ----------------------------------------------------------

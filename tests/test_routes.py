@@ -17,7 +17,6 @@ from minimoe.measure.routes import (
     dead_experts,
     expert_load,
     max_violation,
-    mean_load,
     removal_cost,
     saturation,
     trace,
@@ -80,13 +79,6 @@ def test_the_load_is_the_counted_share_and_sums_to_1(n_tokens: int, top_k: int, 
     assert float(got.sum()) == pytest.approx(1, abs=1e-14)
 
 
-def test_batches_are_weighed_by_their_assignments() -> None:
-    batches = [routing([[0], [0], [0], [1]], 2), routing([[1]], 2)]
-    assert mean_load(batches).tolist() == [0.6, 0.4]  # the mean of the loads would be (3/8, 5/8)
-    together = routing([[0], [0], [0], [1], [1]], 2)
-    assert torch.equal(mean_load(batches), expert_load(together))
-
-
 def test_dead_experts_have_their_documented_value() -> None:
     assert dead_experts(load(1, 0, 0, 0)) == 3
     assert dead_experts(load(0.999, 0.001)) == 0
@@ -119,20 +111,25 @@ def small_model(layer: MoEConfig | None = LAYER) -> Transformer:
     return model
 
 
+def stacked(model: Transformer, name: str) -> torch.Tensor:
+    """What each MoE layer reports under this name, [layers, T, E]."""
+    return torch.stack([getattr(routing, name) for routing in model(TOKENS)[1]])
+
+
 def test_a_trace_stacks_what_the_model_returns_for_each_layer() -> None:
     model = small_model(replace(LAYER, use_expert_bias=True))
     traced, routings = trace(model, TOKENS), model(TOKENS)[1]
     assert traced.expert_ids.shape == (2, 120, 2) and traced.margin.shape == (2, 120)
-    for name in ("logits", "scores", "expert_ids", "weights", "kept"):
+    for name in ("expert_ids", "weights", "kept"):
         for layer, routed in zip(getattr(traced, name), routings, strict=True):
             assert torch.equal(layer, getattr(routed, name)), name
-    assert traced.margin.dtype == traced.values.dtype == torch.float64
+    assert traced.margin.dtype == torch.float64
 
 
 def test_token_b_l_of_a_trace_stands_at_b_times_length_plus_l() -> None:
     model = small_model()
-    alone = trace(model, TOKENS[1:2]).scores
-    assert (trace(model, TOKENS).scores[:, 40:80] - alone).abs().max() < 1e-12
+    alone = trace(model, TOKENS[1:2]).weights
+    assert (trace(model, TOKENS).weights[:, 40:80] - alone).abs().max() < 1e-12
 
 
 def test_a_trace_shows_dropped_assignments() -> None:
@@ -142,8 +139,9 @@ def test_a_trace_shows_dropped_assignments() -> None:
 
 
 def test_the_margin_is_the_gap_between_the_last_chosen_and_the_first_not_chosen() -> None:
-    traced = trace(small_model(), TOKENS)
-    best = traced.scores.sort(-1, descending=True).values
+    model = small_model()
+    traced = trace(model, TOKENS)
+    best = stacked(model, "scores").sort(-1, descending=True).values
     assert torch.equal(traced.margin, best[..., 1] - best[..., 2]) and (traced.margin >= 0).all()
 
 
@@ -160,7 +158,7 @@ def test_the_margin_counts_the_selection_bias_and_moving_by_it_changes_the_choic
     traced = trace(model, TOKENS)
     bias = model.moe_layers()[0].router.expert_bias
     assert bias is not None
-    assert torch.equal(traced.values[0], traced.scores[0] + bias)
+    assert torch.equal(stacked(model, "selection_scores")[0], stacked(model, "scores")[0] + bias)
     token = int(traced.margin[0].argmin())
     gap, last = float(traced.margin[0, token]), int(traced.expert_ids[0, token, -1])
     for share, stays in ((0.99, True), (1.01, False)):
@@ -172,8 +170,9 @@ def test_the_margin_counts_the_selection_bias_and_moving_by_it_changes_the_choic
 
 def test_experts_of_a_group_ruled_out_are_not_in_the_margin() -> None:
     grouped = replace(LAYER, n_expert_groups=3, n_limited_groups=2, n_group_scores=1)
-    traced = trace(small_model(grouped), TOKENS)
-    assert (traced.values == -math.inf).sum(-1).eq(2).all()
+    model = small_model(grouped)
+    traced = trace(model, TOKENS)
+    assert (stacked(model, "selection_scores") == -math.inf).sum(-1).eq(2).all()
     assert (traced.margin >= 0).all() and traced.margin.isfinite().all()
     alone = trace(small_model(replace(grouped, n_limited_groups=1)), TOKENS)
     assert (alone.margin == math.inf).all()  # both of the one group are chosen
@@ -234,15 +233,16 @@ def test_chance_saturation_is_that_of_shuffled_tokens() -> None:
 def test_without_an_expert_the_next_best_takes_its_place(biased: bool) -> None:
     model = small_model(replace(LAYER, use_expert_bias=biased))
     before = trace(model, TOKENS)
+    scores, values = stacked(model, "scores")[0], stacked(model, "selection_scores")[0]
     expert = int(before.expert_ids[0].mode().values[0])
     with without_expert(model, 0, expert):
-        now = trace(model, TOKENS)
+        now, scores_now = trace(model, TOKENS), stacked(model, "scores")[0]
     assert not (now.expert_ids[0] == expert).any()
-    assert torch.equal(now.scores[0], before.scores[0])
-    best = before.values[0].index_fill(1, torch.tensor(expert), -math.inf)
+    assert torch.equal(scores_now, scores)
+    best = values.index_fill(1, torch.tensor(expert), -math.inf)
     best = best.sort(dim=-1, descending=True, stable=True).indices
     assert torch.equal(now.expert_ids[0], best[:, :2])
-    chosen = before.scores[0].gather(1, best[:, :2])
+    chosen = scores.gather(1, best[:, :2])
     assert torch.equal(now.weights[0], chosen / chosen.sum(1, keepdim=True))
     again = trace(model, TOKENS)
     assert torch.equal(again.weights, before.weights)

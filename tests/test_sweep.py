@@ -107,17 +107,6 @@ def test_without_batches_nothing_is_judged() -> None:
     assert sweep({"dense": dense()}, text(), judged_on())["dense"][0].judged_load.numel() == 0
 
 
-def test_the_progress_gets_the_steps() -> None:
-    asked = []
-
-    def progress(first: int, last: int) -> range:
-        asked.append((first, last))
-        return range(first, last)
-
-    sweep({"plain": trial()}, text(), seeds=(0, 1), progress=progress)
-    assert asked == [(0, 5)]
-
-
 @pytest.mark.parametrize(
     ("trials", "seeds", "said"),
     [

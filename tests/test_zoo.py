@@ -7,29 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_cases import tiny
+from hub_cases import model_count, tiny
 
 from minimoe.cli import main
 from minimoe.config import InputError, preset
 from minimoe.formulas.flops import count_flops
 from minimoe.formulas.parameters import count_parameters
-from minimoe.zoo.configs import hub_config_from, model_config_from_hub
+from minimoe.zoo.configs import hub_config_from, hub_shapes, model_config_from_hub
+from minimoe.zoo.counting import ACTIVE, Weight
 from minimoe.zoo.families import FAMILIES
 from minimoe.zoo.published import (
-    ACTIVE,
+    MODELS,
     Comparison,
     NamedCount,
     PublishedFigure,
     count_named,
-    hub_shapes,
-    model_count,
     published_model,
     published_models,
     published_names,
 )
-from minimoe.zoo.records import MODELS
 from minimoe.zoo.report import LEGEND, count_list, count_table, percent, short
-from minimoe.zoo.shapes import Weight
 
 FIELDS = {
     "id", "name", "kind", "context", "attention", "config", "published", "counted", "explanation",
@@ -181,7 +178,6 @@ def test_the_indexer_adds_13959424_parameters_to_each_layer() -> None:
 def test_weights_cost_2_flops_an_element_unless_they_are_added() -> None:
     weight = Weight("attention", "some", (3, 5), 2)
     assert (weight.n_parameters, weight.flops_per_token) == (30, 60)
-    assert replace(weight, multiplied=False).flops_per_token == 0
     assert replace(weight, active=False).flops_per_token == 0
     assert replace(weight, shape=(15,)).flops_per_token == 0
 

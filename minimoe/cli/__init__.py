@@ -50,10 +50,12 @@ def parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         name = command.__name__.rpartition(".")[2]
         example = f"example: minimoe {name} {command.EXAMPLE}"
-        made = commands.add_parser(
-            name, help=command.HELP, description=command.HELP, epilog=example
-        )
+        about = {"help": command.HELP, "description": command.HELP, "epilog": example}
+        made = commands.add_parser(name, **about)
         command.add_options(made)
+        if command is not lab:
+            json = "print JSON for a program to read"
+            made.add_argument("--json", action="store_true", help=json)
         made.set_defaults(run=command.run)
     return top
 
@@ -71,10 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
         print(end="", flush=True)
         return 0
-    except InputError as error:
-        return _refuse(error, 2)
-    except FloatingPointError as error:
-        return _refuse(error, 1)
+    except (InputError, FloatingPointError) as error:
+        return _refuse(error, 2 if isinstance(error, InputError) else 1)
     except BrokenPipeError:  # `minimoe count | head`
         return 0
     except (MemoryError, RuntimeError) as error:  # torch raises the latter

@@ -1,9 +1,9 @@
 """`minimoe bench`."""
 
 import argparse
+from pathlib import Path
 
-from minimoe.cli.shared import json_option, progress, say
-from minimoe.files import usable_file
+from minimoe.cli.shared import progress, say
 
 HELP = "time the layer beside a dense one and beside transformers"
 EXAMPLE = "--quick"
@@ -16,7 +16,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bfloat16", action="store_true", help="the layers in bfloat16 too")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
     parser.add_argument("--out", default="bench.png", help="the figure, png or svg (bench.png)")
-    json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -25,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
     from minimoe.experiments.bench.output import as_json, report
 
     benchmark = run_benchmark(
-        usable_file(options.out),
+        Path(options.out),
         None if options.shapes is None else options.shapes.split(","),
         quick=options.quick,
         bfloat16=options.bfloat16,

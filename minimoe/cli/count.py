@@ -3,7 +3,6 @@
 import argparse
 import json
 
-from minimoe.cli.shared import json_option
 from minimoe.config import PRESETS, InputError
 
 HELP = "parameters, KV cache, FLOPs and memory of real models"
@@ -19,7 +18,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="every published model, a line each")
     positions = "positions, for FLOPs (4096; presets 128; with --all at most what a model can read)"
     parser.add_argument("--length", type=int, help=positions)
-    json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:

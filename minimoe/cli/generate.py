@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from minimoe.cli.shared import MODEL, MODEL_HELP, bytes_of, json_option, say
+from minimoe.cli.shared import MODEL, MODEL_HELP, bytes_of, say
 from minimoe.config.checks import check_integer
 
 HELP = "write text with a trained model"
@@ -18,7 +18,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-k", type=int, help="sample from the k most likely bytes")
     parser.add_argument("--top-p", type=float, help="sample from the likeliest share p")
     parser.add_argument("--seed", type=int, default=0, help="(0)")
-    json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from minimoe.cli.shared import json_option, print_result
+from minimoe.cli.shared import print_result
 from minimoe.config import InputError
 
 HELP = "show what you have done in your working folder"
@@ -14,7 +14,6 @@ EXAMPLE = "--folder my-notebooks"
 def add_options(parser: argparse.ArgumentParser) -> None:
     own = "your working folder (./lab, or the current folder)"
     parser.add_argument("--folder", metavar="DIR", help=own)
-    json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:

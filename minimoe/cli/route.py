@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minimoe.cli.shared import MODEL, MODEL_HELP, bytes_of, json_option, say
+from minimoe.cli.shared import MODEL, MODEL_HELP, bytes_of, say
 from minimoe.config import InputError
 from minimoe.errors import printable
 from minimoe.files import usable_file, write_file
@@ -30,7 +30,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", action="append", metavar="NAME", help=many)
     parser.add_argument("--layer", type=int, help="print this MoE layer only, counted from 1 (all)")
     parser.add_argument("--out", default="route.html", help="the view to write (route.html)")
-    json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -43,7 +42,9 @@ def run(options: argparse.Namespace) -> None:
     names = list(dict.fromkeys(options.model or [MODEL]))
     samples, (n_layers, n_experts), notes = _samples(names, text, title)
     several = len(names) > 1
-    layers = _layers(options.layer, n_layers)
+    if options.layer is not None and not 1 <= options.layer <= n_layers:
+        raise InputError(f"layer must lie in [1, n_layers={n_layers}], got {options.layer}")
+    layers = range(n_layers) if options.layer is None else [options.layer - 1]
     shown = {name: [sample] for name, sample in samples.items()}
     view = routing_view(
         shown if several else shown[names[0]], n_experts=n_experts, title="Where the tokens went"
@@ -104,22 +105,12 @@ def _samples(
     return samples, sizes[names[0]], notes
 
 
-def _layers(layer: int | None, n_layers: int) -> Sequence[int]:
-    if layer is None:
-        return range(n_layers)
-    if not 1 <= layer <= n_layers:
-        raise InputError(f"layer must lie in [1, n_layers={n_layers}], got {layer}")
-    return [layer - 1]
-
-
 def _as_json(samples: Mapping[str, "Sample"], view: str) -> str:
     import numpy as np
 
+    parts = ("expert_ids", "weights")
     models: dict[str, Any] = {
-        name: {
-            "expert_ids": np.asarray(sample.expert_ids).tolist(),
-            "weights": np.asarray(sample.weights).tolist(),
-        }
+        name: {part: np.asarray(getattr(sample, part)).tolist() for part in parts}
         for name, sample in samples.items()
     }
     routes = {"models": models} if len(models) > 1 else next(iter(models.values()))
@@ -130,17 +121,15 @@ def _print(model: str, sample: "Sample", layers: Sequence[int], size: tuple[int,
     """Print the bytes and their experts: in colour on a terminal, as a table elsewhere."""
     from minimoe.show.terminal import color_depth, routed_text
 
-    depth = color_depth(sys.stdout.isatty(), os.environ)
+    depth, width = color_depth(sys.stdout.isatty(), os.environ), shutil.get_terminal_size().columns
     if not depth:
         print(f"{model}\n" * bool(model) + _table(sample, layers))
         return
-    n_layers, n_experts = size
-    width = shutil.get_terminal_size().columns
+    how = {"n_experts": size[1], "width": width, "depth": depth, "most": SHOWN_BYTES}
     for layer in layers:
         of = f"{model}, layer" if model else "layer"
-        print(f"{of} {layer + 1} of {n_layers}: the expert with the largest weight")
-        print(routed_text(sample, layer=layer, n_experts=n_experts, width=width, depth=depth,
-                          most=SHOWN_BYTES))  # fmt: skip
+        print(f"{of} {layer + 1} of {size[0]}: the expert with the largest weight")
+        print(routed_text(sample, layer=layer, **how))
         if len(sample.text) > SHOWN_BYTES:
             print(f"... {len(sample.text):,} bytes in all; the view has the rest")
 

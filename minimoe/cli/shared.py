@@ -20,11 +20,6 @@ def text_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", metavar="DIR", help=what)
 
 
-def json_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--json`."""
-    parser.add_argument("--json", action="store_true", help="print JSON for a program to read")
-
-
 def text_of(folder: str | None) -> "Text":
     """The text of a folder, or the real text."""
     from minimoe.data.folder import folder_text

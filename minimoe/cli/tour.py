@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from minimoe.cli.shared import json_option, progress, say, text_of, text_option
+from minimoe.cli.shared import progress, say, text_of, text_option
 
 HELP = "train dense and MoE, compare them, write a report"
 EXAMPLE = "--minutes 5"
@@ -15,7 +15,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="tour", help="folder of the report (tour)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches (0)")
     text_option(parser)
-    json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -4,19 +4,19 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from minimoe.cli.shared import json_option, print_result, progress, say, text_of, text_option
+from minimoe.cli.shared import print_result, progress, say, text_of, text_option
 from minimoe.config import PRESETS, RECIPES, InputError, ModelConfig, TrainConfig, preset
 
 HELP = "train a preset; the same command goes on after a stop"
 EXAMPLE = "--out runs/moe"
+NAMES = ", ".join([*PRESETS, *RECIPES])
 VALIDATION_BYTES = 2**16  # at most, for the loss at the end
 FIELDS = ("steps", "batch_size", "length", "learning_rate", "balance_weight", "z_weight",
           "expert_bias_rate", "seed", "dtype")  # fmt: skip
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    names = ", ".join([*PRESETS, *RECIPES])
-    parser.add_argument("--preset", default="moe", help=f"{names} (moe)")
+    parser.add_argument("--preset", default="moe", help=f"{NAMES} (moe)")
     parser.add_argument("--out", required=True, help="folder of the checkpoints")
     parser.add_argument("--save-every", type=int, default=100, metavar="STEPS", help="(100)")
     defaults = TrainConfig(steps=1000)
@@ -25,7 +25,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         what = f"({value}; a text_... preset has its own)"
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), help=what)
     text_option(parser)
-    json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -39,9 +38,7 @@ def run(options: argparse.Namespace) -> None:
 
     text, folder = text_of(options.text), Path(options.out)
     batches = list(
-        validation_batches(
-            text.validation, batch_size=32, length=config.length, max_bytes=VALIDATION_BYTES
-        )
+        validation_batches(text.validation, length=config.length, max_bytes=VALIDATION_BYTES)
     )
     trained = train_in_folder(
         model_config,
@@ -63,15 +60,12 @@ def run(options: argparse.Namespace) -> None:
 
 def _configs(options: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
     """The model and the training of a preset; options that were given replace its fields."""
-    given = {name: value for name in FIELDS if (value := getattr(options, name)) is not None}
-    if options.preset in RECIPES:
-        if options.text is not None:
-            raise InputError(
-                f"{options.preset} weighs the 3 domains of the real text; leave out --text"
-            )
-        recipe = RECIPES[options.preset]
-        return recipe.model, replace(recipe.training, **given)
-    if options.preset not in PRESETS:
-        names = ", ".join([*PRESETS, *RECIPES])
-        raise InputError(f"preset must be one of {names}, got {options.preset!r}")
-    return preset(options.preset), TrainConfig(**{"steps": 1000, **given})
+    given = {each: value for each in FIELDS if (value := getattr(options, each)) is not None}
+    name = options.preset
+    if name in RECIPES and options.text is not None:
+        raise InputError(f"{name} weighs the 3 domains of the real text; leave out --text")
+    if name in RECIPES:
+        return RECIPES[name].model, replace(RECIPES[name].training, **given)
+    if name not in PRESETS:
+        raise InputError(f"preset must be one of {NAMES}, got {name!r}")
+    return preset(name), TrainConfig(**{"steps": 1000, **given})

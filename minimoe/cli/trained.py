@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from minimoe.cli.shared import json_option, print_result, say, text_of
+from minimoe.cli.shared import print_result, say, text_of
 from minimoe.config import InputError
 from minimoe.files import usable_folder
 
@@ -16,7 +16,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="print everything about this one")
     parser.add_argument("--release", metavar="RUN", help="make NAME from the folder of a run")
     parser.add_argument("--to", metavar="DIR", help="where --release writes (the package)")
-    json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -33,9 +32,10 @@ def run(options: argparse.Namespace) -> None:
     else:
         cards = {name: trained_card(name) for name in available()}
         rows = [
-            [name, card.get("what"), card.get("parameters"), card.get("hours"), _bits(card)]
+            [name, card["what"], card["parameters"], card["hours"],
+             round(card["bits_per_byte"]["validation"]["all"], 3)]
             for name, card in cards.items()
-        ]
+        ]  # fmt: skip
         headers = ["name", "what", "parameters", "hours", "bits per byte"]
         print_result(options.json, cards, headers, rows)
 
@@ -49,12 +49,6 @@ def _release(options: argparse.Namespace) -> None:
     to = HERE if options.to is None else usable_folder(options.to)
     release(options.name, Path(options.release), text_of(None), to)
     say(f"wrote {to / options.name}.safetensors and .json")
-
-
-def _bits(card: dict[str, Any]) -> float | None:
-    """The validation loss, in bits per byte."""
-    bits = card.get("bits_per_byte", {}).get("validation", {})
-    return round(bits["all"], 3) if bits else None
 
 
 def _flat(card: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,27 +2,6 @@
 
 from minimoe.data.batches import Batch, training_batch, validation_batches
 from minimoe.data.folder import folder_text
-from minimoe.data.languages import (
-    MarkovLanguage,
-    markov_language,
-    mixture_floor_bits,
-    mixture_text,
-)
+from minimoe.data.languages import markov_language, mixture_floor_bits, mixture_text
 from minimoe.data.packaged import real_text
 from minimoe.data.text import Corpus, Text, decode, encode
-
-__all__ = [
-    "Batch",
-    "Corpus",
-    "MarkovLanguage",
-    "Text",
-    "decode",
-    "encode",
-    "folder_text",
-    "markov_language",
-    "mixture_floor_bits",
-    "mixture_text",
-    "real_text",
-    "training_batch",
-    "validation_batches",
-]

@@ -7,21 +7,17 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from minimoe.data.corpus import Corpus
+from minimoe.data.text import Corpus
 from minimoe.errors import InputError
 from minimoe.randomness import generator_of
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Sequences to learn from.
+    """Token ids, the token that follows each of them, and its domain.
 
-    Args:
-        inputs: token ids.
-        targets: the token that follows each input.
-        domain_ids: the domain of each target.
-        mask: False where a position is padding, which counts in no loss and in no statistic of
-            the routers; None = there is no padding.
+    The mask is False where a position is padding, which counts in no loss and in no statistic of
+    the routers; None = there is no padding.
     """
 
     inputs: Int64[Tensor, "B L"]
@@ -45,11 +41,8 @@ def training_batch(
     too near the end of the text is moved back, so that the window fits.
 
     Args:
-        corpus: the text.
-        batch_size: sequences (B).
-        length: positions in a sequence (L).
-        seed: of the whole run, any integer.
-        step: of the optimizer; the same seed and step give the same batch.
+        batch_size, length: sequences (B), and positions in each (L).
+        seed, step: of the run and of the optimizer; the same two give the same batch.
         domain_weights: how often a window starts in each domain, relative to the others; None =
             equally often in every domain that has text.
 
@@ -72,7 +65,7 @@ def training_batch(
 
 
 def validation_batches(
-    corpus: Corpus, *, batch_size: int, length: int, max_bytes: int | None = None
+    corpus: Corpus, *, batch_size: int = 32, length: int, max_bytes: int | None = None
 ) -> Iterator[Batch]:
     """Cut the text into windows whose targets do not overlap, in order.
 
@@ -81,9 +74,7 @@ def validation_batches(
     spread evenly over the domain. A window belongs to the rarest domain among its targets.
 
     Args:
-        corpus: the text.
-        batch_size: sequences in a batch (B).
-        length: positions in a sequence (L).
+        batch_size, length: sequences in a batch (B), and positions in each (L).
         max_bytes: the largest number of targets in all batches together; None = the whole text.
 
     Returns:

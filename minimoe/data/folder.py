@@ -2,21 +2,15 @@
 
 from pathlib import Path
 
-from minimoe.data.corpus import (
-    MAX_DOMAINS,
-    TOTAL,
-    Document,
-    Text,
-    paragraphs_of,
-    split_every,
-    text_of_splits,
-)
+from minimoe.data import text as texts
+from minimoe.data.text import Document, Text
 from minimoe.errors import InputError, printable
 
+MIN_BYTES = 10_000  # the smallest amount of text that is accepted
 SECTION_LENGTH = 4096  # characters; a section of a file stays on one side of the split
 
 
-def folder_text(path: str | Path, *, min_bytes: int = 10_000) -> Text:
+def folder_text(path: str | Path) -> Text:
     """Read every UTF-8 file below a folder; each sub-folder is a domain.
 
     Files directly in the folder form a domain with the folder's name. Hidden files and folders
@@ -25,7 +19,6 @@ def folder_text(path: str | Path, *, min_bytes: int = 10_000) -> Text:
 
     Args:
         path: the folder.
-        min_bytes: the smallest amount of text that is accepted, in bytes.
 
     Returns:
         The text, with the domains in alphabetical order.
@@ -40,22 +33,22 @@ def folder_text(path: str | Path, *, min_bytes: int = 10_000) -> Text:
         raise InputError(f"{folder} {what}; give a folder that holds UTF-8 text files")
     contents = _folder_contents(folder)
     n_bytes = sum(len(content.encode()) for files in contents.values() for content in files)
-    if n_bytes < min_bytes:
+    if n_bytes < MIN_BYTES:
         raise InputError(
-            f"{folder} holds {n_bytes} bytes of text, at least {min_bytes} are needed; add files"
+            f"{folder} holds {n_bytes} bytes of text, at least {MIN_BYTES} are needed; add files"
         )
-    if TOTAL in contents:
+    if texts.TOTAL in contents:
         raise InputError(
-            f"{folder} has a domain named {TOTAL!r}, the name of the figure over all domains; "
-            "rename that folder"
+            f"{folder} has a domain named {texts.TOTAL!r}, the name of the figure over all "
+            "domains; rename that folder"
         )
-    if len(contents) > MAX_DOMAINS:
+    if len(contents) > texts.MAX_DOMAINS:
         raise InputError(
-            f"{folder} has {len(contents)} domains, at most {MAX_DOMAINS} are possible; "
+            f"{folder} has {len(contents)} domains, at most {texts.MAX_DOMAINS} are possible; "
             "merge sub-folders"
         )
-    splits = [split_every(_sections(domain, files), 10) for domain, files in contents.items()]
-    text = text_of_splits(splits, tuple(contents))
+    splits = [texts.split_every(_sections(domain, files), 10) for domain, files in contents.items()]
+    text = texts.text_of_splits(splits, tuple(contents))
     _check_validation(folder, text)
     return text
 
@@ -87,15 +80,15 @@ def _read_utf8(file: Path) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
 
-def _sections(domain: str, texts: list[str]) -> list[Document]:
+def _sections(domain: str, files: list[str]) -> list[Document]:
     """Cut texts into at least ten sections, of at most SECTION_LENGTH characters."""
-    length = max(1, min(SECTION_LENGTH, sum(map(len, texts)) // 10))
+    length = max(1, min(SECTION_LENGTH, sum(map(len, files)) // 10))
     sections = []
-    for text in texts:
+    for text in files:
         start = 0
         while start < len(text):
             end = _section_end(text, start, length)
-            sections.append(paragraphs_of(domain, text[start:end]))
+            sections.append(texts.paragraphs_of(domain, text[start:end]))
             start = end
     return [section for section in sections if section]
 
@@ -112,13 +105,8 @@ def _section_end(text: str, start: int, length: int) -> int:
 
 
 def _check_validation(folder: Path, text: Text) -> None:
-    counts = zip(
-        text.train.domains,
-        text.train.bytes_per_domain.tolist(),
-        text.validation.bytes_per_domain.tolist(),
-        strict=True,
-    )
-    for domain, n_train, n_validation in counts:
+    counts = (side.bytes_per_domain.tolist() for side in (text.train, text.validation))
+    for domain, n_train, n_validation in zip(text.train.domains, *counts, strict=True):
         if not n_validation:
             raise InputError(
                 f"domain {domain!r} of {folder} has {n_train} bytes of training text but "

@@ -10,8 +10,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from minimoe.config.checks import check_integer
-from minimoe.data.corpus import MAX_DOMAINS, VOCAB_SIZE, Corpus, Text
-from minimoe.errors import InputError
+from minimoe.data.text import MAX_DOMAINS, VOCAB_SIZE, Corpus, Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,33 +20,23 @@ class MarkovLanguage:
     A sequence starts with a token of the stationary distribution.
 
     Args:
-        transitions: probability of each next token (column) after each token (row).
-
-    Raises:
-        InputError: the matrix is not square, a row is not a distribution, or the chain has
-            several stationary distributions.
+        transitions: probability of each next token (column) after each token (row); with one
+            stationary distribution.
     """
 
-    transitions: Float64[Tensor, "rows S"]
-
-    def __post_init__(self) -> None:
-        n_rows, n_symbols = self.transitions.shape
-        check_integer("the number of symbols", n_symbols, 1, VOCAB_SIZE)
-        if n_rows != n_symbols:
-            raise InputError(f"transitions needs {n_symbols} rows, one a symbol, got {n_rows}")
-        sums = self.transitions.sum(dim=1)
-        if (self.transitions < 0).any() or (sums - 1).abs().max() > 1e-9:
-            raise InputError(
-                "each row of transitions must be at least 0 and sum to 1, got a sum of "
-                f"{sums[(sums - 1).abs().argmax()].item():.6f} and a smallest entry of "
-                f"{self.transitions.min().item():.6f}"
-            )
-        _ = self.stationary  # refuses several stationary distributions
+    transitions: Float64[Tensor, "S S"]
 
     @functools.cached_property
     def stationary(self) -> Float64[Tensor, "S"]:
         """Long-run share of each token: 1/S each for the uniform language."""
-        return _stationary(self.transitions)
+        n_symbols = len(self.transitions)  # p @ transitions = p and sum(p) = 1
+        equations = self.transitions.T - torch.eye(n_symbols, dtype=torch.float64)
+        equations = torch.cat([equations, torch.ones(1, n_symbols, dtype=torch.float64)])
+        right = torch.zeros(n_symbols + 1, 1, dtype=torch.float64)
+        right[-1] = 1.0
+        solved = torch.linalg.lstsq(equations, right, rcond=1e-10, driver="gelsy")
+        shares = solved.solution[:, 0].clamp(min=0.0)
+        return shares / shares.sum()
 
     @property
     def entropy_bits(self) -> float:
@@ -82,7 +71,6 @@ def markov_language(*, n_symbols: int, n_successors: int, seed: int) -> MarkovLa
     Args:
         n_symbols: tokens of the language (S).
         n_successors: tokens that can follow a token, 1 to S; 1 gives the cycle, 0 bits.
-        seed: of the matrix.
 
     Returns:
         The language; its entropy rate is at most log2(n_successors) bits a token.
@@ -114,14 +102,9 @@ def mixture_text(
 ) -> Text:
     """Write a text of segments, each in one of the languages, drawn with equal probability.
 
-    Training text comes from seed 2 * seed and validation text from 2 * seed + 1.
-
     Args:
-        languages: the languages; all of them use the token ids from 0 on.
         segment_length: tokens in a segment.
-        n_train_segments: segments to train on.
-        n_validation_segments: segments to validate on.
-        seed: of both sides, at least 0.
+        seed: at least 0; training text comes from 2 * seed, validation text from 2 * seed + 1.
 
     Returns:
         The text; each token's domain id is the index of its language.
@@ -149,31 +132,14 @@ def mixture_text(
 def mixture_floor_bits(languages: Sequence[MarkovLanguage], segment_length: int) -> float:
     """Compute the expected loss of a reader who is told the language of each segment.
 
-    No model can do better in expectation. A model that is not told must also find out the
-    language, which costs at most log2(number of languages) / segment_length bits a token.
+    A model that is not told must also find out the language, which costs at most
+    log2(number of languages) / segment_length bits a token.
 
     Returns:
         Bits a token: 2.0 for two uniform languages of 2 and 8 tokens.
     """
     bits = [language.sequence_bits(segment_length) for language in languages]
     return sum(bits) / len(bits) / segment_length
-
-
-def _stationary(transitions: Float64[Tensor, "S S"]) -> Float64[Tensor, "S"]:
-    """Solve p @ transitions = p with sum(p) = 1."""
-    n_symbols = len(transitions)
-    equations = transitions.T - torch.eye(n_symbols, dtype=torch.float64)
-    equations = torch.cat([equations, torch.ones(1, n_symbols, dtype=torch.float64)])
-    right = torch.zeros(n_symbols + 1, 1, dtype=torch.float64)
-    right[-1] = 1.0
-    solved = torch.linalg.lstsq(equations, right, rcond=1e-10, driver="gelsy")  # returns the rank
-    if (rank := int(solved.rank)) < n_symbols:
-        raise InputError(
-            f"transitions must have 1 stationary distribution, got {n_symbols - rank + 1}; "
-            "connect the symbols"
-        )
-    shares = solved.solution[:, 0].clamp(min=0.0)
-    return shares / shares.sum()
 
 
 def _row_bits(rows: Float64[Tensor, "R S"]) -> Float64[Tensor, "R"]:

@@ -7,10 +7,10 @@ import importlib.metadata
 import importlib.util
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from minimoe.data.corpus import Document, Text, letters, paragraphs_of, split_every, text_of_splits
+from minimoe.data.text import Document, Text, letters, paragraphs_of, split_every, text_of_splits
 from minimoe.errors import InputError
 
 
@@ -34,11 +34,9 @@ DOCUMENTATION = Source(
     pattern="_t*_docs.py",  # _tensor_docs.py and _torch_docs.py
     sha256="d3392918dfd0735a8ac6e81cf521603889bef95d9eb3b5b6c4d8bc5d17816a39",
 )
-PYTHON_SOURCE = Source(
+PYTHON_SOURCE = replace(
+    DOCUMENTATION,
     name="Python source",
-    package="torch",
-    version="2.13.0",
-    module="torch",
     pattern="nn/**/*.py",
     sha256="1ab6a13c4f993c07cb5d61e0fafcdb6bbfddcd6f210632f76bd04a579fa4263e",
 )
@@ -56,10 +54,9 @@ SENTENCE_PAIRS = Source(
 def real_text() -> Text:
     """Read the text that comes with the installed packages, the same bytes on every machine.
 
-    English is PyTorch's documentation and the English half of JupyterLab's interface sentences.
-    Chinese is the other half of these sentences. Python is the source of `torch.nn`. Each source
-    is checked by SHA-256. The last of every ten documents is validation text; of the sentence
-    pairs, the last of every five, because they are few. Nothing is executed or downloaded.
+    English is PyTorch's documentation and the English half of JupyterLab's interface sentences,
+    Chinese is their other half, Python is the source of `torch.nn`. The last of every ten documents
+    is validation text; of the few sentence pairs, the last of every five.
 
     Returns:
         2,368,577 bytes to train on and 255,621 to validate on, in "english", "chinese"
@@ -92,11 +89,9 @@ def read_source(source: Source) -> dict[str, str]:
     contents = {name: path.read_bytes().replace(b"\r\n", b"\n") for name, path in paths}
     digest = hashlib.sha256(b"".join(contents.values())).hexdigest()
     if digest != source.sha256:
-        try:
-            found = f"{source.package}=={importlib.metadata.version(source.package)}"
-        except importlib.metadata.PackageNotFoundError:
-            found = f"a {source.module} without a version"
-        raise InputError(_difference(source, f"found {found} with sha256 {digest[:12]}"))
+        version = importlib.metadata.version(source.package)
+        found = f"{source.package}=={version} with sha256 {digest[:12]}"
+        raise InputError(_difference(source, f"found {found}"))
     return {name: content.decode("utf-8") for name, content in contents.items()}
 
 

@@ -15,12 +15,7 @@ from minimoe.trained.models import named_model
 def routed_sample(model: Transformer, text: bytes, title: str, length: int | None = None) -> Sample:
     """Read a text with a model and keep what its routers decided, for a routing view.
 
-    Args:
-        model: with at least one MoE layer.
-        text: UTF-8, or any bytes.
-        title: of the text.
-        length: positions to read at a time, each window without the one before; None: the whole
-            text at once.
+    It reads `length` positions at a time, each window without the one before; None: all at once.
 
     Raises:
         InputError: the model is dense, or the text is empty or longer than the model reads.

@@ -1,7 +1,7 @@
 """Train several configurations over several seeds, in turn."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from minimoe.config import InputError, ModelConfig, TrainConfig
 from minimoe.data.batches import Batch
 from minimoe.data.text import Corpus
 from minimoe.measure.bits import bits_per_byte
+from minimoe.measure.routes import model_load
 from minimoe.model.routing import Routing, RoutingRule
 from minimoe.model.transformer import Transformer
 from minimoe.training.loop import Losses, Run, StepRecord, next_batch, start, train
@@ -54,21 +55,6 @@ class Outcome:
     judged_load: Float[Tensor, "_ _"]  # layers, E
 
 
-@dataclass
-class _Watch:
-    """A hook that keeps the loads of one run."""
-
-    loads: list[Tensor] = field(default_factory=list)
-    n_dropped: int = 0
-    n_assignments: int = 0
-
-    def __call__(self, _run: Run, routings: tuple[Routing, ...]) -> None:
-        if routings:
-            self.loads.append(torch.stack([routing.load for routing in routings]))
-        self.n_dropped += sum(routing.n_dropped for routing in routings)
-        self.n_assignments += sum(routing.expert_ids.numel() for routing in routings)
-
-
 def sweep(
     trials: Mapping[str, Trial],
     corpus: Corpus,
@@ -76,7 +62,6 @@ def sweep(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     next_batch: Callable[[Run, Corpus], Batch] = next_batch,
-    progress: Callable[[int, int], Iterable[int]] = range,
 ) -> dict[str, list[Outcome]]:
     """Train every trial with every seed, one step of each in turn, and evaluate each at the end.
 
@@ -85,11 +70,8 @@ def sweep(
 
     Args:
         trials: by name; all with the same number of steps.
-        corpus: to train on.
-        batches: to evaluate on.
-        seeds: at least one.
+        corpus, batches: to train on, and to evaluate on.
         next_batch: makes the next batch of a run.
-        progress: called with 0 and the number of steps; returns an iterable over them.
 
     Returns:
         The outcomes of each trial, in the order of the seeds.
@@ -105,53 +87,33 @@ def sweep(
         )
     runs = {
         (name, seed): start(
-            trial.model,
-            replace(trial.training, seed=seed),
-            seed,
-            rule=trial.rule,
-            losses=trial.losses,
+            each.model, replace(each.training, seed=seed), seed, rule=each.rule, losses=each.losses
         )
-        for name, trial in trials.items()
+        for name, each in trials.items()
         for seed in seeds
     }
-    watches = {id(run): _Watch() for run in runs.values()}
+    seen: dict[int, list[tuple[Tensor, int, int]]] = {id(run): [] for run in runs.values()}
 
     def watch(run: Run, routings: tuple[Routing, ...]) -> None:
-        watches[id(run)](run, routings)
+        loads = [routing.load for routing in routings]
+        n_dropped = sum(routing.n_dropped for routing in routings)
+        n_assignments = sum(routing.expert_ids.numel() for routing in routings)
+        load = torch.stack(loads) if loads else torch.empty(0, 0, dtype=torch.float64)
+        seen[id(run)].append((load, n_dropped, n_assignments))
 
-    everyone = list(runs.values())
-    train(everyone, corpus, hooks=[watch], next_batch=next_batch, progress=progress)
-    return {
-        name: [
-            _outcome(runs[name, seed], watches[id(runs[name, seed])], corpus, batches)
-            for seed in seeds
-        ]
-        for name in trials
-    }
-
-
-def _outcome(run: Run, watch: _Watch, corpus: Corpus, batches: Sequence[Batch]) -> Outcome:
-    loads = torch.stack(watch.loads) if watch.loads else torch.empty(0, 0, 0, dtype=torch.float64)
-    return Outcome(
-        model=run.model,
-        history=run.history,
-        loads=loads,
-        n_dropped=watch.n_dropped,
-        n_assignments=watch.n_assignments,
-        bits_per_byte=bits_per_byte(run.model, batches, corpus.domains) if batches else {},
-        judged_load=_judged_load(run.model, batches),
-    )
-
-
-@torch.no_grad()
-def _judged_load(model: Transformer, batches: Sequence[Batch]) -> Tensor:
-    """The load of each MoE layer over all batches together."""
-    counts = [
-        torch.stack([routing.assigned_per_expert for routing in routings])
-        for batch in batches
-        if (routings := model(batch.inputs)[1])
-    ]
-    if not counts:
-        return torch.empty(0, 0, dtype=torch.float64)
-    total = torch.stack(counts).sum(0).double()
-    return total / total.sum(-1, keepdim=True)
+    train(list(runs.values()), corpus, hooks=[watch], next_batch=next_batch)
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in trials}
+    for (name, _), run in runs.items():
+        loads, n_dropped, n_assignments = zip(*seen[id(run)], strict=True)
+        outcomes[name].append(
+            Outcome(
+                model=run.model,
+                history=run.history,
+                loads=torch.stack(loads),
+                n_dropped=sum(n_dropped),
+                n_assignments=sum(n_assignments),
+                bits_per_byte=bits_per_byte(run.model, batches, corpus.domains) if batches else {},
+                judged_load=model_load(run.model, batches),
+            )
+        )
+    return outcomes

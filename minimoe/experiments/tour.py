@@ -21,7 +21,7 @@ from minimoe.formulas.parameters import count_parameters
 from minimoe.measure.bits import bits_per_byte
 from minimoe.measure.flops import measured_flops
 from minimoe.measure.parameters import touched_parameters
-from minimoe.measure.routes import mean_load
+from minimoe.measure.routes import model_load
 from minimoe.model.transformer import Transformer
 from minimoe.show.report import Contender, Point, comparison_rows, tour_page, verdicts
 from minimoe.show.sample import Sample
@@ -60,12 +60,8 @@ def run_tour(
         dense, moe: the two models; the presets of these names if not given.
         minutes: for all of it, counted from the call.
         steps: of training, however long they take, instead of minutes.
-        seed: of weights and batches.
         say: gets lines for the user.
         progress: gets the first step and the number of steps, returns an iterable over them.
-
-    Returns:
-        Both models, measured.
 
     Raises:
         InputError: minutes leave no time for a step, or the text is shorter than one batch needs.
@@ -84,11 +80,7 @@ def run_tour(
     runs = {name: start(model, config, seed) for name, model in configs.items()}
     tokens = planned * BATCH_SIZE * LENGTH
     say(f"training dense and MoE in turn, {planned} steps, {tokens:,} bytes of text each")
-    judged = list(
-        validation_batches(
-            text.validation, batch_size=32, length=LENGTH, max_bytes=VALIDATION_BYTES
-        )
-    )
+    judged = list(validation_batches(text.validation, length=LENGTH, max_bytes=VALIDATION_BYTES))
     curves = _train_in_turn(runs, text, judged, deadline, progress)
     say("measuring and drawing")
     contenders = tuple(
@@ -137,7 +129,7 @@ def _step_seconds(model: ModelConfig, corpus: Corpus, seconds: float) -> float:
     taken: list[float] = []
     while sum(taken) < seconds or len(taken) < 4:
         began = time.perf_counter()
-        _step(run, corpus)
+        train_step(run, next_batch(run, corpus))
         taken.append(time.perf_counter() - began)
     return median(taken[len(taken) // 2 :])
 
@@ -176,11 +168,6 @@ def _train_in_turn(
     return curves
 
 
-def _step(run: Run, corpus: Corpus) -> None:
-    """Train a run for one step, on its next batch."""
-    train_step(run, next_batch(run, corpus))
-
-
 def _point(run: Run, judged: list[Batch], text: Text) -> Point:
     """The validation loss of a run now, and what its training has used."""
     tokens, seconds = (run.history[-1].tokens, run.history[-1].seconds) if run.history else (0, 0.0)
@@ -197,8 +184,6 @@ def _measure(
     touched = touched_parameters(model, tokens[0, :32]).unique()
     if len(touched) != 1:
         raise AssertionError(f"tokens touched {touched.tolist()} parameters: not one number")
-    with torch.no_grad():
-        by_batch = [model(batch.inputs)[1] for batch in judged]
     return Contender(
         name=name,
         total_parameters=sum(p.numel() for p in model.parameters()),
@@ -209,15 +194,15 @@ def _measure(
         bits_per_byte=bits_per_byte(model, judged, text.validation.domains),
         seconds=curve[-1].seconds,
         tokens=curve[-1].tokens,
-        load=[mean_load(layer).tolist() for layer in zip(*by_batch, strict=True)],
+        load=model_load(model, judged).tolist(),
         curve=curve,
     )
 
 
 def _samples(model: Transformer, corpus: Corpus) -> list[Sample]:
     """A passage of each domain, six at most, and what the model's routers decide for it."""
-    passages = [(domain, _passage(corpus, i)) for i, domain in enumerate(corpus.domains[:6])]
-    return [routed_sample(model, passage, domain) for domain, passage in passages if passage]
+    passages = {domain: _passage(corpus, i) for i, domain in enumerate(corpus.domains[:6])}
+    return [routed_sample(model, text, domain) for domain, text in passages.items() if text]
 
 
 def _passage(corpus: Corpus, domain: int) -> bytes:

@@ -13,10 +13,6 @@ def measured_joules(run: Callable[[], object], root: Path = POWERCAP) -> float |
     `intel-rapl:N` named "package-N" (AMD has them too). A counter may restart at 0 once during
     the run; under full load it does so after minutes.
 
-    Args:
-        run: the work to measure.
-        root: the kernel's powercap directory.
-
     Returns:
         Joules, or None if no counter can be read; `run` is called in either case. A counter with
         a range of 1,000,000 microjoules that goes from 900,000 to 100,000 has counted 0.2 J.

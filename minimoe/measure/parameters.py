@@ -76,11 +76,8 @@ def recorded(model: nn.Module) -> Iterator[TouchRecorder]:
 def touched_parameters(model: Transformer, tokens: Int[Tensor, "L"]) -> Int[Tensor, "L"]:
     """Measure how many distinct parameters each token's computation reads.
 
-    The model reads the text token by token with a KV cache, under `recorded`. The configuration
-    and the routing are not consulted.
-
-    Returns:
-        Parameters for each token; each equals `count_parameters(config).touched`.
+    The model reads the text token by token with a KV cache, under `recorded`. Each number equals
+    `count_parameters(config).touched`.
     """
     cache = KVCache(model.config, 1, len(tokens), like=model.embedding)
     counts = []

@@ -12,7 +12,7 @@ from torch import Tensor
 from minimoe.data.batches import Batch
 from minimoe.errors import InputError
 from minimoe.measure.bits import bits_per_byte
-from minimoe.model.routing import Router, Routing
+from minimoe.model.routing import Routing
 from minimoe.model.transformer import Transformer
 
 
@@ -21,18 +21,13 @@ class Trace:
     """What every MoE layer decided for every token, stacked over the layers.
 
     Attributes:
-        logits, scores, expert_ids, weights, kept: as in `Routing`.
-        values: what top-k compared: scores plus selection bias, and minus infinity for the experts
-            of a group that was ruled out.
-        margin: the smallest value of a chosen expert minus the largest value of the others, at
-            least 0. The choice does not change while every value changes by less than half of it
+        expert_ids, weights, kept: as in `Routing`.
+        margin: the smallest selection score of a chosen expert minus the largest of the others, at
+            least 0. The choice does not change while every score changes by less than half of it
             (with groups: and while the same groups are chosen). Infinite where no other expert
             could be chosen.
     """
 
-    logits: Float[Tensor, "layers T E"]
-    scores: Float[Tensor, "layers T E"]
-    values: Float[Tensor, "layers T E"]
     expert_ids: Int[Tensor, "layers T K"]
     weights: Float[Tensor, "layers T K"]
     kept: Bool[Tensor, "layers T K"]
@@ -43,13 +38,9 @@ class Trace:
 def trace(model: Transformer, tokens: Int[Tensor, "B L"]) -> Trace:
     """Run the model on a text and record what each MoE layer decides for each token.
 
-    Args:
-        model: with at least one MoE layer. The trace has its dtype.
-        tokens: in [0, vocab_size).
-
     Returns:
-        The trace; token (b, l) has index b * L + l. Scores (1/2, 1/4, 1/4) with top_k=1 have
-        margin 1/4.
+        The trace, in the model's dtype; token (b, l) has index b * L + l. Scores (1/2, 1/4, 1/4)
+        with top_k=1 have margin 1/4.
 
     Raises:
         InputError: the model is dense.
@@ -60,33 +51,18 @@ def trace(model: Transformer, tokens: Int[Tensor, "B L"]) -> Trace:
             f"a trace needs at least 1 MoE layer, got 0 of {model.config.n_layers}; "
             "a dense model has no router"
         )
+    names = ("selection_scores", "expert_ids", "weights", "kept")
     routings = model(tokens)[1]
-    margins = [_margin(r.selection_scores, r.expert_ids) for r in routings]
-    return Trace(
-        torch.stack([r.logits for r in routings]),
-        torch.stack([r.scores for r in routings]),
-        torch.stack([r.selection_scores for r in routings]),
-        torch.stack([r.expert_ids for r in routings]),
-        torch.stack([r.weights for r in routings]),
-        torch.stack([r.kept for r in routings]),
-        torch.stack(margins),
+    values, expert_ids, weights, kept = (
+        torch.stack([getattr(routing, name) for routing in routings]) for name in names
     )
-
-
-def _margin(values: Float[Tensor, "T E"], expert_ids: Int[Tensor, "T K"]) -> Float[Tensor, "T"]:
     others = values.scatter(-1, expert_ids, -math.inf)
-    return values.gather(-1, expert_ids).amin(-1) - others.amax(-1)
-
-
-# Load -------------------------------------------------------------------------------------------
+    margin = values.gather(-1, expert_ids).amin(-1) - others.amax(-1)
+    return Trace(expert_ids, weights, kept, margin)
 
 
 def expert_load(routing: Routing, mask: Bool[Tensor, "T"] | None = None) -> Float[Tensor, "E"]:
-    """Compute each expert's share of the T * K assignments.
-
-    Args:
-        routing: of one layer.
-        mask: False for tokens that do not count.
+    """Compute each expert's share of the T * K assignments; where the mask is False none counts.
 
     Returns:
         Shares that sum to 1, 1/E each at perfect balance; all 0 without a token. Choices (0, 0, 1)
@@ -95,10 +71,16 @@ def expert_load(routing: Routing, mask: Bool[Tensor, "T"] | None = None) -> Floa
     return routing.of(mask).load
 
 
-def mean_load(batches: Sequence[Routing]) -> Float[Tensor, "E"]:
-    """Compute the load of one layer over several batches, weighted by their assignments."""
-    counts = torch.stack([routing.assigned_per_expert for routing in batches]).sum(0)
-    return counts.double() / counts.sum().clamp_min(1)
+@torch.no_grad()
+def model_load(model: Transformer, batches: Sequence[Batch]) -> Float[Tensor, "_ _"]:
+    """Compute the load of each MoE layer [layers, E] over all batches together, without noise."""
+    counts = [
+        torch.stack([routing.assigned_per_expert for routing in routings])
+        for batch in batches
+        if (routings := model(batch.inputs)[1])
+    ]
+    total = torch.stack(counts).sum(0).double() if counts else torch.empty(0, 0).double()
+    return total / total.sum(-1, keepdim=True)
 
 
 def dead_experts(load: Float[Tensor, "E"]) -> int:
@@ -112,9 +94,6 @@ def max_violation(load: Float[Tensor, "E"]) -> float:
     0 at perfect balance, E - 1 if one expert gets everything; loads (1/2, 1/4, 1/4) have 0.5.
     """
     return float(load.max() / load.mean() - 1)
-
-
-# Agreement --------------------------------------------------------------------------------------
 
 
 def coactivation(expert_ids: Int[Tensor, "T K"], n_experts: int) -> Float[Tensor, "E E"]:
@@ -160,9 +139,6 @@ def chance_saturation(
     return final.shape[-1] * (loads[0].double() * loads[1].double()).sum(-1)
 
 
-# Removing an expert -----------------------------------------------------------------------------
-
-
 @contextmanager
 def without_expert(model: Transformer, layer: int, expert: int) -> Iterator[None]:
     """Remove one expert inside a `with` block, by a selection bias of minus infinity.
@@ -173,8 +149,7 @@ def without_expert(model: Transformer, layer: int, expert: int) -> Iterator[None
 
     Args:
         model: changed in place.
-        layer: index of the MoE layer, from 0.
-        expert: index of the expert.
+        layer, expert: indices, from 0.
 
     Raises:
         InputError: there is no such layer or expert, or fewer than top_k would be left.
@@ -189,21 +164,16 @@ def without_expert(model: Transformer, layer: int, expert: int) -> Iterator[None
         raise InputError(f"expert must lie in [0, n_routed_experts={n_experts}), got {expert}")
     bias = router.weight.new_zeros(n_experts) if before is None else before.clone()
     bias[expert] = -math.inf
-    _check_enough_left(router, bias)
+    config = router.config
+    left = bias.isfinite().view(config.n_expert_groups, -1).sum(1)
+    fewest = int(left.sort().values[: config.n_limited_groups].sum())  # in the allowed groups
+    if fewest < config.top_k:
+        raise InputError(f"top_k={config.top_k} experts must be left to choose, got {fewest}")
     router.expert_bias = bias
     try:
         yield
     finally:
         router.expert_bias = before
-
-
-def _check_enough_left(router: Router, bias: Float[Tensor, "E"]) -> None:
-    """Refuse if the allowed groups might hold fewer than top_k experts."""
-    config = router.config
-    left = bias.isfinite().view(config.n_expert_groups, -1).sum(1)
-    fewest = int(left.sort().values[: config.n_limited_groups].sum())
-    if fewest < config.top_k:
-        raise InputError(f"top_k={config.top_k} experts must be left to choose, got {fewest}")
 
 
 def removal_cost(
@@ -213,8 +183,7 @@ def removal_cost(
 
     Args:
         model: not retrained.
-        batches: the text on which the loss is computed.
-        domains: their names, as in `Corpus.domains`.
+        batches, domains: the text, and the names of its domains.
         layer: index of the MoE layer, from 0.
 
     Returns:

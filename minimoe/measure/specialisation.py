@@ -20,7 +20,6 @@ class Specialisation:
         control: mean nmi of shuffled labels. It is above 0, because a finite sample always shows
             some agreement: this is the bias of `nmi`.
         control_high: largest nmi of the shuffled labels.
-        bits: the mutual information itself, in bits an assignment.
     """
 
     nmi: float
@@ -28,7 +27,6 @@ class Specialisation:
     high: float
     control: float
     control_high: float
-    bits: float
 
     @property
     def is_outside(self) -> bool:
@@ -41,36 +39,24 @@ class Specialisation:
         return self.nmi - self.control
 
 
-def mutual_information(counts: Float[Tensor, "*Z E Y"]) -> float:
-    """Compute I(expert; label), or I(expert; label | Z) if there is a Z, from counts of pairs.
-
-    Returns:
-        Bits; 0 if they are independent. Counts ((1, 0), (0, 1)) have 1 bit.
-    """
-    return _information(counts)[0]
-
-
 def normalised_mutual_information(counts: Float[Tensor, "*Z E Y"]) -> float:
-    """Compute the mutual information divided by the smaller of the two entropies.
+    """Compute I(expert; label), or I(expert; label | Z), divided by the smaller of both entropies.
 
     It is 1 if the expert determines the label or the label determines the expert. It is 0 if they
-    are independent or if one of them never changes. The smaller entropy is the largest possible
-    value: 16 experts can determine 3 languages, but 3 languages cannot determine 16 experts.
+    are independent or if one of them never changes.
+
+    Args:
+        counts: of the pairs; of the triples if there is a Z.
 
     Returns:
         A number without unit, in [0, 1]. Counts ((1, 0), (1, 0), (0, 2)) have 1; counts
         ((2, 1), (1, 2)) have 0.0817.
     """
-    bits, most = _information(counts)
-    return min(1.0, max(0.0, bits / most)) if most > 1e-12 else 0.0
-
-
-def _information(counts: Float[Tensor, "*Z E Y"]) -> tuple[float, float]:
-    """Compute the mutual information and the smaller entropy, both in bits and given Z."""
     p = counts.double() / counts.sum()
     given = _bits(p.sum((-2, -1)))
     expert, label = _bits(p.sum(-1)) - given, _bits(p.sum(-2)) - given
-    return expert + label + given - _bits(p), min(expert, label)
+    bits, most = expert + label + given - _bits(p), min(expert, label)
+    return min(1.0, max(0.0, bits / most)) if most > 1e-12 else 0.0
 
 
 def _bits(p: Float[Tensor, "..."]) -> float:
@@ -92,15 +78,14 @@ def specialisation(
     Tokens of one text are not independent: neighbours often share a language, a word, an expert.
     The unit of observation is therefore a group of tokens, such as a window or a sentence.
 
-    Control: each group gets the labels of another group. They keep their order, start at a random
-    place and repeat if there are too few. So labels keep their frequencies and their runs, and lose
-    their relation to the tokens. A label that is constant in a group (a domain) is shuffled between
-    groups; a label that is the same in all groups (the position) is shuffled within them. Shuffling
-    single tokens would break the runs, and a domain would look like a specialisation.
+    Control: each group gets the labels of another group, in their order, from a random place on,
+    repeated if there are too few. So labels keep their frequencies and their runs, and lose their
+    relation to the tokens. Shuffling single tokens would break the runs, and a domain would look
+    like a specialisation.
 
-    Interval: a bootstrap over groups, by hand, because it draws groups of different length. A
-    resample holds fewer different groups than the text, which raises its information. This shift is
-    subtracted, so that `nmi`, its interval and its control have the same bias.
+    Interval: a bootstrap over groups. A resample holds fewer different groups than the text, which
+    raises its information. This shift is subtracted, so that `nmi`, its interval and its control
+    have the same bias.
 
     Args:
         expert_ids: the chosen experts.
@@ -119,21 +104,27 @@ def specialisation(
     Raises:
         InputError: fewer than 2 groups, a group in two places, or a number below 1.
     """
-    _check(labels, groups, n_shuffles, n_resamples)
+    n_runs, n_groups = len(torch.unique_consecutive(groups)), len(groups.unique())
+    if n_groups < 2:
+        raise InputError(f"groups must hold at least 2 groups to shuffle labels, got {n_groups}")
+    if n_runs != n_groups:
+        raise InputError(
+            f"the tokens of a group must be adjacent, got {n_runs} runs of {n_groups} groups"
+        )
+    if min(n_shuffles, n_resamples) < 1:
+        raise InputError(
+            f"n_shuffles and n_resamples must be at least 1, got {n_shuffles} and {n_resamples}"
+        )
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.unique_consecutive(groups, return_counts=True)[1]
     table = _Table(expert_ids.long(), labels.long(), given, lengths)
-    controls = torch.tensor(
-        [table.nmi(table.shuffled(generator))[0] for _ in range(n_shuffles)], dtype=torch.float64
-    )
-    resamples = torch.tensor(
-        [table.nmi(table.labels, table.drawn(generator))[0] for _ in range(n_resamples)],
-        dtype=torch.float64,
-    )
-    nmi, bits = table.nmi(table.labels)
+    controls = [table.nmi(table.shuffled(generator)) for _ in range(n_shuffles)]
+    resampled = [table.nmi(table.labels, table.drawn(generator)) for _ in range(n_resamples)]
+    nmi, resamples = table.nmi(table.labels), torch.tensor(resampled, dtype=torch.float64)
     ends = resamples.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
     low, high = (nmi + ends - resamples.mean()).clamp(0, 1).tolist()
-    return Specialisation(nmi, low, high, float(controls.mean()), float(controls.max()), bits)
+    control = float(torch.tensor(controls, dtype=torch.float64).mean())
+    return Specialisation(nmi, low, high, control, max(controls))
 
 
 class _Table:
@@ -157,14 +148,12 @@ class _Table:
         self.group = torch.arange(len(lengths)).repeat_interleave(lengths)
         self.offset = torch.arange(len(labels)) - self.starts[self.group]
 
-    def nmi(
-        self, labels: Int[Tensor, "T"], weights: Float[Tensor, "G"] | None = None
-    ) -> tuple[float, float]:
-        """Compute the information, normalised and in bits; group g counts `weights[g]` times."""
+    def nmi(self, labels: Int[Tensor, "T"], weights: Float[Tensor, "G"] | None = None) -> float:
+        """Compute the normalised information; group g counts `weights[g]` times."""
         each = None if weights is None else weights[self.group].repeat_interleave(self.top_k)
         cells = (self.rows + labels.unsqueeze(1)).flatten()
-        counts = torch.bincount(cells, each, math.prod(self.shape)).view(self.shape).double()
-        return normalised_mutual_information(counts), mutual_information(counts)
+        counts = torch.bincount(cells, each, math.prod(self.shape))
+        return normalised_mutual_information(counts.view(self.shape).double())
 
     def shuffled(self, generator: torch.Generator) -> Int[Tensor, "T"]:
         """Give each group the labels of another, cyclically, from a random place on."""
@@ -179,20 +168,3 @@ class _Table:
         n = len(self.lengths)
         draws = torch.randint(n, (n,), generator=generator)
         return torch.bincount(draws, minlength=n).double()
-
-
-def _check(
-    labels: Int[Tensor, "T"], groups: Int[Tensor, "T"], n_shuffles: int, n_resamples: int
-) -> None:
-    n_groups = len(groups.unique())
-    if n_groups < 2:
-        raise InputError(f"groups must hold at least 2 groups to shuffle labels, got {n_groups}")
-    n_runs = len(torch.unique_consecutive(groups))
-    if n_runs != n_groups:
-        raise InputError(
-            f"the tokens of a group must be adjacent, got {n_runs} runs of {n_groups} groups"
-        )
-    if min(n_shuffles, n_resamples) < 1:
-        raise InputError(
-            f"n_shuffles and n_resamples must be at least 1, got {n_shuffles} and {n_resamples}"
-        )

@@ -1,9 +1,10 @@
 """Run times of several computations, interleaved, and the peak rates of the machine."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median, quantiles
+from typing import TypeVar
 
 import torch
 
@@ -11,6 +12,7 @@ from minimoe.config import InputError
 from minimoe.formulas.roofline import MachinePeak
 
 Rounds = Callable[[int, int], Iterable[int]]
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,9 @@ class Timing:
         return (high - low) / self.median
 
     def ratio(self, other: "Timing") -> "Ratio":
-        """Compute how many times as fast this is as `other`: its seconds over ours, by round.
+        """How many times as fast this is as `other`: its seconds over ours, by round.
 
-        A slowdown of the machine that lasts a whole round cancels. For (1, 2, 2) against
-        (2, 4, 6) the ratios are (2, 2, 3), with median 2.
+        For (1, 2, 2) against (2, 4, 6) the ratios are (2, 2, 3), with median 2.
         """
         pairs = zip(other.seconds, self.seconds, strict=True)
         return Ratio(tuple(theirs / ours for theirs, ours in pairs))
@@ -59,22 +60,19 @@ class Ratio:
 
 
 def time_interleaved(
-    runs: Mapping[str, Callable[[], object]],
+    runs: Mapping[Name, Callable[[], object]],
     *,
     rounds: int = 9,
     warm_up: int = 2,
     progress: Rounds = range,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, Timing]:
+) -> dict[Name, Timing]:
     """Time several computations in turns, A B C A B C, so that a slow phase slows all of them.
 
     Args:
-        runs: computations by name; each call does its whole work. On a GPU it must synchronize
-            itself.
-        rounds: timed rounds, at least 2.
-        warm_up: rounds before them that are not timed.
+        runs: computations by name; each call does its whole work, and synchronizes on a GPU.
+        rounds, warm_up: timed rounds, at least 2, and rounds before them that are not timed.
         progress: gets the first round and the number of rounds, returns an iterable over them.
-        clock: returns seconds.
 
     Returns:
         Seconds of each round, by name.
@@ -88,7 +86,7 @@ def time_interleaved(
         raise InputError(
             f"rounds must be at least 2 and warm_up at least 0, got {rounds} and {warm_up}"
         )
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    seconds: dict[Name, list[float]] = {name: [] for name in runs}
     for number in progress(0, warm_up + rounds):
         for name, run in runs.items():
             start = clock()
@@ -104,17 +102,9 @@ def measure_peak(
 ) -> MachinePeak:
     """Measure the best rates of this machine with its present number of threads.
 
-    The best of several rounds is taken, because nothing runs too fast by chance.
-
-    Args:
-        dtype: of the product and the copy.
-        size: the product multiplies two matrices [size, size]; the copy has 16 * size * size
-            elements, too many for a CPU cache.
-        rounds: rounds of each.
-
-    Returns:
-        The peak. A product of 2 * size ** 3 FLOPs takes at least
-        2 * size ** 3 / flops_per_second seconds.
+    The best of several rounds is taken, because nothing runs too fast by chance. A product
+    multiplies two matrices [size, size]; a copy has 16 * size * size elements, too many for a CPU
+    cache; a small operation negates one number.
     """
     a, b = (torch.ones(size, size, dtype=dtype) for _ in range(2))
     product = torch.empty_like(a)

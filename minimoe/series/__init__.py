@@ -10,31 +10,49 @@ from pathlib import Path
 from typing import Any
 
 PLANNED = "planned"
-VERDICTS = (
-    "shown here",
-    "shown here, with a condition",
-    "arithmetic checked",
-    "true elsewhere, not shown at this size",
-    "misleading",
-    "not testable",
-)
+VERDICTS = {
+    "shown here": "A notebook measures it on your machine.",
+    "shown here, with a condition": "It holds in a sense that the notebook states.",
+    "arithmetic checked": "The published numbers follow from each other.",
+    "true elsewhere, not shown at this size": "Published results say so; ours are too small.",
+    "contradicted here": "A notebook measures the opposite.",
+    "contradicted elsewhere": "Published documents say the opposite.",
+    "undecided here": "Our test could not have seen the effect.",
+    "misleading": "True as worded, false as most readers understand it.",
+    "not testable": "No measurement or document could decide it.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Article:
-    """One of the articles whose claims are tested."""
+    """One of the articles whose claims are tested.
+
+    `names_experts` and `names_reinforcement` tell whether its text names Mixture of Experts and
+    reinforcement learning.
+    """
 
     id: str
+    title: str
     file: str
+    names_experts: bool
+    names_reinforcement: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Notebook:
-    """One notebook of the series; `state` is "built" or "planned"."""
+    """One notebook of the series.
+
+    `state` is "built" or "planned". A built one has the minutes it takes to work through, the
+    seconds it computes, its number of exercises, and the numbers of the notebooks that it needs.
+    """
 
     name: str
     question: str
     state: str
+    minutes: int | None = None
+    seconds: int | None = None
+    exercises: int | None = None
+    needs: tuple[str, ...] = ()
 
     @property
     def number(self) -> str:
@@ -43,19 +61,48 @@ class Notebook:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One claim that a computer can check, in our own words.
+class Said:
+    """Where an article makes a claim, and what it says there, in our own words."""
 
-    `learn` is what a reader should take from the test, `notebooks` the numbers of the notebooks
-    that test it, and `verdict` one of `VERDICTS`, or "planned" while there is none.
+    article: str
+    heading: str
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One claim that a computer, an experiment or a published document can check.
+
+    Args:
+        id: a short name.
+        topic: of the group it is listed in.
+        claim: as it was said, in our own words.
+        said: where. An article is named only if its own words say it.
+        decides: what could decide the claim.
+        trap: an easy way to decide it wrongly.
+        falsifier: the outcome that would refute it.
+        notebooks: the numbers of the notebooks that test it.
+        verdict: a key of `VERDICTS`, or "planned" while there is none.
+        part: what part of the claim the verdict covers; "" for all of it.
+        learn: what was measured in a built notebook, or has a source; "" while it is planned.
     """
 
     id: str
+    topic: str
     claim: str
-    articles: tuple[str, ...]
-    learn: str
+    said: tuple[Said, ...]
+    decides: str
+    trap: str
+    falsifier: str
     notebooks: tuple[str, ...]
     verdict: str
+    part: str = ""
+    learn: str = ""
+
+    @property
+    def articles(self) -> tuple[str, ...]:
+        """The articles that make the claim, in order."""
+        return tuple(sorted({said.article for said in self.said}))
 
     @property
     def state(self) -> str:
@@ -66,6 +113,14 @@ class Claim:
         return PLANNED if built.isdisjoint(self.notebooks) else "tested in part"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What all the articles say, each in its own words."""
+
+    claim: str
+    said: tuple[Said, ...]
+
+
 def articles() -> tuple[Article, ...]:
     """The five articles, in order; the first has the id "A0"."""
     return tuple(Article(**row) for row in _ledger()["articles"])
@@ -73,15 +128,24 @@ def articles() -> tuple[Article, ...]:
 
 def notebooks() -> tuple[Notebook, ...]:
     """The notebooks in order, also those only planned; the third is "02_moe_layer"."""
-    return tuple(Notebook(**row) for row in _ledger()["notebooks"])
+    return tuple(Notebook(**row | {"needs": tuple(row["needs"])}) for row in _ledger()["notebooks"])
 
 
 def claims() -> tuple[Claim, ...]:
-    """The 22 claims; the first has the id "moe-sparse" and is tested by notebooks "02" and "07"."""
+    """The 26 claims; the first has the id "moe-sparse" and is tested by notebooks "02" and "07"."""
     return tuple(
-        Claim(**row | {name: tuple(row[name]) for name in ("articles", "notebooks")})
+        Claim(**row | {"said": _said(row), "notebooks": tuple(row["notebooks"])})
         for row in _ledger()["claims"]
     )
+
+
+def common() -> tuple[Common, ...]:
+    """What all five articles say; the first is that the models are open source."""
+    return tuple(Common(claim=row["claim"], said=_said(row)) for row in _ledger()["common"])
+
+
+def _said(row: dict[str, Any]) -> tuple[Said, ...]:
+    return tuple(Said(**said) for said in row["said"])
 
 
 @cache

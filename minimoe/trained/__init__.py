@@ -10,8 +10,6 @@ from typing import Any
 from minimoe.config import RECIPES, Recipe
 from minimoe.errors import InputError
 
-__all__ = ["HERE", "LENGTH", "RECIPES", "Recipe", "available", "trained_card", "trained_file"]
-
 HERE = Path(__file__).parent
 LENGTH = 256  # positions, as in training
 

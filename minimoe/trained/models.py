@@ -17,15 +17,9 @@ CHOSEN = "chosen."  # the experts chosen at a step are stored as chosen.STEP, be
 
 
 def load_trained(name: str, dtype: torch.dtype = torch.float64) -> Transformer:
-    """Load a model that comes with the package.
+    """Load a model that comes with the package; its parameters need no gradient.
 
-    Args:
-        name: a key of RECIPES.
-        dtype: to compute in. The weights are stored in float16; float64 gives the same digits on
-            every machine.
-
-    Returns:
-        The model; its parameters need no gradient.
+    The weights are stored in float16. Computing in float64 gives the same digits on every machine.
 
     Raises:
         InputError: there is no such model.
@@ -40,12 +34,8 @@ def load_trained(name: str, dtype: torch.dtype = torch.float64) -> Transformer:
 def named_model(name: str) -> tuple[Transformer, int]:
     """Load a model that comes with the package, or the one of a checkpoint's folder.
 
-    Args:
-        name: a key of RECIPES, or the path of a folder.
-
     Returns:
-        The model, and the length of the sequences it was trained on. It was not trained on later
-        positions and fails there.
+        The model, and the length of the sequences it was trained on; it fails at later positions.
 
     Raises:
         InputError: there is no such model, or the folder's checkpoint is damaged.

@@ -40,19 +40,17 @@ def probe(text: Text) -> Batch:
 
 
 def snapshots(text: Text, folder: Path) -> Hook:
-    """Return a hook for after each step: at SNAPSHOT_STEPS it writes a file into a folder.
+    """Return a hook that writes snapshot-NNNNNNN.safetensors into a folder at SNAPSHOT_STEPS.
 
-    snapshot-NNNNNNN.safetensors holds the experts chosen for the probe, and in its metadata the
-    validation loss of each domain.
+    It holds the experts chosen for the probe, and in its metadata the loss of each domain.
     """
     asked = probe(text)
-    judged = _windows(text.validation, SNAPSHOT_BYTES)
 
     @torch.no_grad()
     def after_step(run: Run, _routings: tuple[Routing, ...]) -> None:
         if run.step not in SNAPSHOT_STEPS:
             return
-        bits = bits_per_byte(run.model, judged, text.validation.domains)
+        bits = snapshot_loss(run.model, text)
         ids = [routing.expert_ids for routing in run.model(asked.inputs)[1]]
         tensors = {"expert_ids": torch.stack(ids).to(torch.uint8)} if ids else {}
         metadata = {"bits_per_byte": json.dumps(bits)}
@@ -72,13 +70,9 @@ def _windows(corpus: Corpus, max_bytes: int | None) -> list[Batch]:
 
 
 def release(name: str, folder: Path, text: Text, to: Path = HERE) -> None:
-    """Write what comes with the package, of a finished run: weights in float16, and a card.
+    """Write NAME.safetensors, weights in float16, and NAME.json, the card of a finished run.
 
-    Args:
-        name: of the recipe.
-        folder: where `minimoe train --preset NAME --out FOLDER` wrote its checkpoints.
-        text: the text that it was trained on.
-        to: where NAME.safetensors and NAME.json are written.
+    `minimoe train --preset NAME --out FOLDER` has trained it in that folder, on that text.
 
     Raises:
         InputError: there is no such recipe, or the folder holds no such run, or one that is not

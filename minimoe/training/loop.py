@@ -201,8 +201,9 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
     run.between_steps = False
     for layer, routing in zip(model.moe_layers(), routings, strict=True):
         update_expert_bias_(layer.router, routing.of(mask), config.expert_bias_rate)
+    rate = learning_rate(config, step)
     for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate(config, step)
+        group["lr"] = rate
     run.optimizer.step()
 
     before = run.history[-1] if run.history else None
@@ -213,7 +214,7 @@ def train_step(run: Run, batch: Batch) -> tuple[StepRecord, tuple[Routing, ...]]
         load_balancing_loss=balance.item(),
         router_z_loss=z.item(),
         gradient_norm=norm.item(),
-        learning_rate=learning_rate(config, step),
+        learning_rate=rate,
         seconds=(before.seconds if before else 0.0) + time.perf_counter() - began,
     )
     run.history.append(record)

@@ -4,7 +4,6 @@ The meaning of the fields was read in transformers 5.23; each family's counts an
 against it.
 """
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -13,22 +12,18 @@ from typing import Any
 
 from minimoe.config import ModelConfig
 from minimoe.errors import InputError, listed
+from minimoe.zoo.counting import Shapes, plain_shapes
 from minimoe.zoo.families import BUILT, BY_MODEL_TYPE
 from minimoe.zoo.family import BuiltFamily, Family
 from minimoe.zoo.fields import Fields
-from minimoe.zoo.shapes import Shapes
 
 
 def read_hub_config(path: str | Path) -> dict[str, Any]:
-    """Read a config.json, or the one in a directory; a byte-order mark is skipped.
-
-    Raises:
-        InputError: it is not there, not JSON, or not a JSON object.
-    """
+    """Read a config.json, or the one in a directory; what is no JSON object raises InputError."""
     path = Path(path)
     path = path / "config.json" if path.is_dir() else path
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))  # skips a byte-order mark
     except OSError as error:
         raise InputError(
             f"cannot read {path}: {error.strerror}; give a config.json or its directory"
@@ -41,12 +36,7 @@ def read_hub_config(path: str | Path) -> dict[str, Any]:
 
 
 def family_of(data: Mapping[str, Any]) -> Family:
-    """The family of a config.json, by its model_type.
-
-    Raises:
-        InputError: the family is unknown; the message offers the text model inside, if that is
-            known, and otherwise the nearest names.
-    """
+    """The family of a config.json, by its model_type; an unknown one raises InputError."""
     given, text = data.get("model_type"), data.get("text_config")
     if isinstance(given, str) and given in BY_MODEL_TYPE:
         return BY_MODEL_TYPE[given]
@@ -56,6 +46,8 @@ def family_of(data: Mapping[str, Any]) -> Family:
             f"model_type {given!r} is a multimodal wrapper of a {inner} text model; to count the "
             "text model alone, save its text_config as a file"
         )
+    import difflib  # only a wrong name needs it
+
     near = difflib.get_close_matches(str(given), BY_MODEL_TYPE, n=3)
     names = f"near it: {', '.join(near)}" if near else listed(list(BY_MODEL_TYPE))
     raise InputError(
@@ -69,18 +61,21 @@ def hub_shapes(config: Mapping[str, Any]) -> Shapes:
     Only what changes a count must be there. What was assumed for absent fields stands in
     `assumed`; a file that names no architecture is taken for a whole language model.
 
-    Args:
-        config: config.json, parsed; of any known family.
-
     Raises:
-        InputError: an unknown model_type, another architecture than the family's language model,
-            or a field that is missing or out of range.
+        InputError: an unknown model_type or architecture, or a field that is missing or out of
+            range.
     """
     family = family_of(config)
     fields = Fields(family.model_type, config, counting=True)
+    model = _read(family, fields)
+    shapes = plain_shapes(model) if isinstance(model, ModelConfig) else model
+    return replace(shapes, assumed=fields.assumed)
+
+
+def _read(family: Family, fields: Fields) -> ModelConfig | Shapes:
     try:
         _check_architecture(family, fields)
-        return replace(family.shapes(fields), assumed=fields.assumed)
+        return family.read(fields)
     except InputError as error:
         raise InputError(f"config.json of a {family.model_type} model: {error}") from error
 
@@ -93,9 +88,6 @@ def model_config_from_hub(data: Mapping[str, Any]) -> ModelConfig:
     then leaves out routed_scaling_factor (transformers never normalises), and moe_layer_freq is
     heeded (transformers takes it for 1). Multi-token-prediction layers
     (num_nextn_predict_layers) are not part of the model, and quantization_config is not read.
-
-    Args:
-        data: config.json, parsed; of a family that our model computes.
 
     Returns:
         The configuration; K = 1 with normalised weights is allowed, as the model is given. For
@@ -111,12 +103,9 @@ def model_config_from_hub(data: Mapping[str, Any]) -> ModelConfig:
             f"model_type {family.model_type!r} can be counted but not computed; "
             f"computed are {', '.join(BUILT)}"
         )
-    fields = Fields(family.model_type, data)
-    try:
-        _check_architecture(family, fields)
-        return family.read(fields)
-    except InputError as error:
-        raise InputError(f"config.json of a {family.model_type} model: {error}") from error
+    model = _read(family, Fields(family.model_type, data))
+    assert isinstance(model, ModelConfig)  # a BuiltFamily reads nothing else
+    return model
 
 
 def _check_architecture(family: Family, f: Fields) -> None:
@@ -139,8 +128,7 @@ def _check_architecture(family: Family, f: Fields) -> None:
 def hub_config_from(config: ModelConfig) -> dict[str, Any]:
     """Write a model as a hub config.json, with all that transformers needs to build the same.
 
-    The family is the one that has the model's parts; rotary positions are written in the spelling
-    of transformers 4, which every version reads. Tokens with a meaning (bos, eos, pad) are not
+    The family is the one that has the model's parts. Tokens with a meaning (bos, eos, pad) are not
     known here.
 
     Returns:
@@ -152,32 +140,29 @@ def hub_config_from(config: ModelConfig) -> dict[str, Any]:
             it lacks.
     """
     wanted = _meaning(config)
-    closest: tuple[dict[str, tuple[object, object]], str] | None = None
+    others: list[tuple[list[str], dict[str, object], str]] = []
     for family in BUILT.values():
-        if not isinstance(config.attention, family.attention):
-            continue
-        if (config.moe is not None) != family.sparse:
+        same_experts = (config.moe is not None) == family.sparse
+        if not same_experts or not isinstance(config.attention, family.attention):
             continue
         data = _written(family, config)
         try:
             said = _meaning(model_config_from_hub(data))
         except InputError:
             continue
-        names = [name for name in wanted | said if wanted.get(name) != said.get(name)]
-        if not names:
+        lacks = [name for name in wanted | said if wanted.get(name) != said.get(name)]
+        if not lacks:
             return data
-        lacks = {name: (wanted.get(name), said.get(name)) for name in names}
-        if closest is None or len(lacks) < len(closest[0]):
-            closest = lacks, family.model_type
-    if closest is None:
+        others.append((lacks, said, family.model_type))
+    if not others:
         kind = "experts" if config.moe is not None else "dense layers only"
         raise InputError(
             f"no family of the hub has this model: {type(config.attention).__name__} with {kind}"
         )
-    (name, (ours, theirs)), closest_family = next(iter(closest[0].items())), closest[1]
+    (name, *_), said, closest = min(others, key=lambda other: len(other[0]))
     raise InputError(
-        f"{name}={ours!r} has no place in the config.json of a {closest_family} model, "
-        f"the closest family of the hub: it would mean {theirs!r}"
+        f"{name}={wanted.get(name)!r} has no place in the config.json of a {closest} model, "
+        f"the closest family of the hub: it would mean {said.get(name)!r}"
     )
 
 
@@ -197,21 +182,18 @@ def _meaning(config: ModelConfig) -> dict[str, object]:
     fields = asdict(config)
     attention, moe = fields.pop("attention"), fields.pop("moe") or {}
     rope = attention.pop("rope") or {}
-    windows = {"windows": [config.window_of(layer) for layer in range(config.n_layers)]}
-    for name in ("sliding_window", "way"):
-        attention.pop(name, None)
-    del fields["sliding_layers"]
+    fields["windows"] = [config.window_of(layer) for layer in range(config.n_layers)]
     fields["dense_layers"] = tuple(sorted(config.dense_layers))
+    unused = {"sliding_layers", "attention.sliding_window", "attention.way",
+              "moe.allow_constant_weight", "moe.n_shared_experts", "moe.d_shared"}  # fmt: skip
     if config.moe is not None:
         moe["shared_width"] = config.moe.shared_width
-        unused = ["allow_constant_weight", "n_shared_experts", "d_shared"]
         if config.moe.activation == "swiglu":
-            unused += ["activation_alpha", "activation_limit"]
+            unused |= {"moe.activation_alpha", "moe.activation_limit"}
         if config.moe.n_expert_groups == 1:
-            unused.append("n_group_scores")
-        for name in unused:
-            moe.pop(name, None)
+            unused.add("moe.n_group_scores")
     if config.n_moe_layers == config.n_layers:
-        del fields["d_ff"]
-    parts = {"attention.": attention, "attention.rope.": rope, "moe.": moe, "": fields | windows}
-    return {at + name: value for at, part in parts.items() for name, value in part.items()}
+        unused.add("d_ff")
+    parts = {"attention.": attention, "attention.rope.": rope, "moe.": moe, "": fields}
+    named = {at + name: value for at, part in parts.items() for name, value in part.items()}
+    return {name: value for name, value in named.items() if name not in unused}

@@ -1,31 +1,78 @@
-"""Counts of a model from its configuration alone."""
+"""Shapes of a model's weights, and what is counted from them alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, Literal, get_args
 
 from minimoe.config import ModelConfig
 from minimoe.errors import InputError
 from minimoe.formulas.flops import count_flops
-from minimoe.formulas.memory import weight_bytes
+from minimoe.formulas.memory import cache_elements_per_token, weight_bytes
 from minimoe.formulas.parameters import count_parameters
-from minimoe.zoo.configs import hub_shapes
-from minimoe.zoo.shapes import Shapes, plain_shapes
 
 CACHE_BITS = 16
 WEIGHT_BITS = (16, 8, 4)
 
+Place = Literal["attention", "dense", "norms", "other"]
 Convention = Literal[
     "with_embeddings",
     "without_input_embedding",
     "without_embeddings",
     "without_embeddings_with_mtp",
 ]
-ACTIVE: tuple[Convention, ...] = (
-    "with_embeddings",
-    "without_input_embedding",
-    "without_embeddings",
-)
+ACTIVE: tuple[Convention, ...] = get_args(Convention)[:3]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Weights of one name and shape that our model cannot express.
+
+    Each element of a matrix costs a token 2 FLOPs. Vectors are added or scale, and cost none.
+    """
+
+    place: Place  # where they are counted
+    name: str
+    shape: tuple[int, ...]  # of one copy
+    copies: int = 1
+    active: bool = True  # a token of text uses it
+
+    @property
+    def n_parameters(self) -> int:
+        """Elements of all copies; `Weight("other", "w", (3, 5), 2).n_parameters == 30`."""
+        return prod(self.shape) * self.copies
+
+    @property
+    def flops_per_token(self) -> int:
+        """FLOPs of one token's products with them; 60 for `Weight("other", "w", (3, 5), 2)`."""
+        return 2 * self.n_parameters if self.active and len(self.shape) > 1 else 0
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The weights of a model, and what its attention keeps and computes."""
+
+    model: ModelConfig  # the model as far as a ModelConfig can say it
+    attention: tuple[Weight, ...] | None = None  # where it has others than `model`
+    extra: tuple[Weight, ...] = ()  # weights that `model` lacks
+    cache_elements: int | None = None  # that one more token adds; None = no fixed number
+    softmax_layers: int = 0  # with softmax attention over the whole context; its FLOPs are counted
+    not_counted: str | None = None  # the attention whose own FLOPs are not counted
+    assumed: Mapping[str, Any] = field(default_factory=dict)  # for absent fields of config.json
+
+    @property
+    def weights(self) -> tuple[Weight, ...]:
+        return (self.attention or ()) + self.extra
+
+
+def plain_shapes(model: ModelConfig, extra: tuple[Weight, ...] = ()) -> Shapes:
+    """The shapes of a model with our attention in every layer."""
+    return Shapes(
+        model=model,
+        extra=extra,
+        cache_elements=cache_elements_per_token(model),
+        softmax_layers=model.n_layers,
+    )
 
 
 @dataclass(frozen=True)
@@ -55,7 +102,6 @@ class ModelCount:
 
     @property
     def total(self) -> int:
-        """All parameters."""
         return sum(self.parameters_by_place.values())
 
     @property
@@ -78,11 +124,11 @@ class ModelCount:
         return self.total - active["with_embeddings"] + active[convention]
 
 
-def model_count(model: ModelConfig | Mapping[str, Any], length: int) -> ModelCount:
-    """Count a model: parameters, cache, FLOPs.
+def count_shapes(shapes: Shapes, length: int) -> ModelCount:
+    """Count a model from its shapes.
 
     Args:
-        model: its configuration, ours or a parsed config.json.
+        shapes: of `plain_shapes` or `minimoe.zoo.configs.hub_shapes`.
         length: positions of the sequence whose FLOPs are counted, 1 to those the model reads.
 
     Returns:
@@ -90,18 +136,8 @@ def model_count(model: ModelConfig | Mapping[str, Any], length: int) -> ModelCou
         with its embeddings, and keeps 65,536 elements a token.
 
     Raises:
-        InputError: length is out of range, or config.json says nothing that we can count.
+        InputError: length is out of range.
     """
-    return count_shapes(shapes_of(model), length)
-
-
-def shapes_of(model: ModelConfig | Mapping[str, Any]) -> Shapes:
-    """The shapes of a model: ours, or that of a parsed config.json."""
-    return plain_shapes(model) if isinstance(model, ModelConfig) else hub_shapes(model)
-
-
-def count_shapes(shapes: Shapes, length: int) -> ModelCount:
-    """Count a model from its shapes; `model_count` says what is counted and refused."""
     model, listed = shapes.model, shapes.weights
     if not 1 <= length <= model.max_length:
         raise InputError(
@@ -130,11 +166,7 @@ def count_shapes(shapes: Shapes, length: int) -> ModelCount:
     attention, rescored = (n * softmax // every for n in (flops.attention, flops.rescored))
     return ModelCount(
         parameters_by_place=places,
-        active_parameters={
-            "with_embeddings": count.active_with_embeddings + added,
-            "without_input_embedding": count.active_without_input_embedding + added,
-            "without_embeddings": count.active_without_embeddings + added,
-        },
+        active_parameters={name: getattr(count, f"active_{name}") + added for name in ACTIVE},
         mtp_module=_mtp_module(model),
         cache_elements_per_token=shapes.cache_elements,
         flops_per_token=weights + attention,

@@ -1,72 +1,35 @@
 """One family of the hub: what the package knows of one model_type."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from minimoe.config import AttentionConfig, LatentAttentionConfig, ModelConfig
+from minimoe.zoo.counting import Shapes
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.rows import Rows
-from minimoe.zoo.shapes import Shapes, plain_shapes
 
 
-@dataclass(frozen=True, kw_only=True)
-class Family(ABC):
+@dataclass(frozen=True)
+class Family:
     """A family whose models can be counted.
 
-    Attributes:
-        model_type: its name in config.json.
-        architectures: the class names of its whole models, as config.json has them; we write the
-            first. A file with another one is a draft, a classifier or a part, and is refused.
-        aliases: other values of model_type that mean the same fields.
+    A file of another architecture is a draft, a classifier or a part, and is refused.
     """
 
-    model_type: str
-    architectures: tuple[str, ...]
-    aliases: tuple[str, ...] = ()
-
-    @abstractmethod
-    def shapes(self, f: Fields) -> Shapes:
-        """The shapes of the model that a config.json describes."""
+    model_type: str  # its name in config.json
+    architectures: tuple[str, ...]  # the class names of its whole models; we write the first
+    read: Callable[[Fields], ModelConfig | Shapes]  # Shapes where no ModelConfig can say it
+    aliases: tuple[str, ...] = field(default=(), kw_only=True)  # other values of model_type
 
 
-@dataclass(frozen=True, kw_only=True)
-class CountedFamily(Family):
-    """A family that our model cannot express: `read` gives its shapes, not a program."""
-
-    read: Callable[[Fields], Shapes]
-
-    def shapes(self, f: Fields) -> Shapes:
-        """The shapes of the model that a config.json describes."""
-        return self.read(f)
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class BuiltFamily(Family):
-    """A family that our model computes.
-
-    Attributes:
-        read: the configuration that a config.json describes.
-        write: the fields of config.json that describe a configuration.
-        rows: the tensors of its checkpoints.
-        tiny: config.json of a small model, without model_type; the tests compute it here and in
-            transformers.
-        variants: changes of `tiny`, by what they test; each has something the others lack.
-        attention: the kind of attention that its models have.
-        sparse: its models have experts.
-        optional_prefix: what the tensors' names begin with in some of its files only.
-    """
+    """A family that our model computes."""
 
     read: Callable[[Fields], ModelConfig]
-    write: Callable[[ModelConfig], dict[str, Any]]
-    rows: Rows
-    tiny: Mapping[str, Any]
-    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    write: Callable[[ModelConfig], dict[str, Any]]  # fields of config.json that `read` understands
+    rows: Rows  # the tensors of its checkpoints
     attention: type[AttentionConfig] | type[LatentAttentionConfig] = AttentionConfig
-    sparse: bool = False
-    optional_prefix: str = ""
-
-    def shapes(self, f: Fields) -> Shapes:
-        """The shapes of the model that a config.json describes."""
-        return plain_shapes(self.read(f))
+    sparse: bool = False  # its models have experts
+    optional_prefix: str = ""  # what the tensors' names begin with in some of its files only

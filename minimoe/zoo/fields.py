@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from minimoe.config.checks import check_flag, check_integer, check_positive
-from minimoe.errors import InputError, listed
+from minimoe.config.checks import check_flag, check_integer, check_multiple, check_positive
+from minimoe.errors import InputError
 
 T = TypeVar("T")
 LARGEST = 10**12  # no published field comes near it
@@ -18,22 +18,14 @@ _REQUIRED: Any = object()
 class Fields:
     """A config.json, and what was assumed for the fields that it lacks.
 
-    A field that is null counts as absent. Whoever asks for a field says what its absence means;
-    without such a meaning the field is required.
-
-    Attributes:
-        family: the model_type, for messages.
-        data: config.json, parsed.
-        counting: only the number of parameters is wanted; then `for_logits` refuses nothing.
-        assumed: the values that were assumed, by field.
-        prefix: where `data` stands in the file, such as "text_config.".
+    A field that is null counts as absent. A field whose absence has no meaning is required.
     """
 
-    family: str
+    family: str  # the model_type, for messages
     data: Mapping[str, Any]
-    counting: bool = False
-    assumed: dict[str, Any] = field(default_factory=dict)
-    prefix: str = ""
+    counting: bool = False  # only parameters are wanted; then `for_logits` refuses nothing
+    assumed: dict[str, Any] = field(default_factory=dict)  # by field
+    prefix: str = ""  # where `data` stands in the file, such as "text_config."
     _silent: bool = False
 
     def has(self, name: str) -> bool:
@@ -72,13 +64,11 @@ class Fields:
         return value
 
     def flag(self, name: str, absent: bool = _REQUIRED) -> bool:
-        """True or false."""
         value: bool = self.get(name, absent)
         check_flag(name, value)
         return value
 
     def inside(self, name: str) -> "Fields":
-        """The fields of an object inside the file."""
         value = self.get(name)
         if not isinstance(value, dict):
             raise InputError(f"{name} must be a JSON object, got {value!r}")
@@ -86,7 +76,6 @@ class Fields:
         return Fields(self.family, value, self.counting, self.assumed, prefix, self._silent)
 
     def layers(self) -> int:
-        """The number of layers."""
         return self.integer("num_hidden_layers", high=MOST_LAYERS)
 
     def kinds(self, name: str, allowed: Sequence[Any], beyond: int = 0) -> list[Any]:
@@ -107,8 +96,7 @@ class Fields:
     def part(self, whole: str, parts: str) -> int:
         """One of equal parts: the integer `whole` divided by the integer `parts`."""
         value, divisor = self.integer(whole), self.integer(parts)
-        if value % divisor:
-            raise InputError(f"{whole} must be a multiple of {parts}={divisor}, got {value}")
+        check_multiple(whole, value, parts, divisor)
         return value // divisor
 
     def named(self, *names: str) -> str:
@@ -130,13 +118,6 @@ class Fields:
                 f"got {json.dumps(value, default=repr)}"
             )
 
-    def must_be_one_of(self, name: str, wanted: Sequence[str]) -> str:
-        """Refuse a value that is not among `wanted`."""
-        value: str = self.get(name)
-        if value not in wanted:
-            raise InputError(f"{name} must be one of {listed(wanted)}, got {value!r}")
-        return value
-
     def for_logits(self, read: Callable[[], T], otherwise: T) -> T:
         """Read what changes the logits, but no count.
 
@@ -155,11 +136,7 @@ class Fields:
 
 
 def as_number(name: str, value: object) -> float:
-    """A number of a config.json as a float.
-
-    Raises:
-        InputError: it is no number, or too large for a float.
-    """
+    """A number of a config.json as a float; anything else raises InputError."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise InputError(f"{name} must be a number, got {value!r}")
     try:

@@ -1,5 +1,7 @@
 """Published models beside their authors' figures, and the count of anything with a name."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,43 +9,100 @@ from typing import Any
 from minimoe.config import PRESETS, ModelConfig, preset
 from minimoe.errors import InputError
 from minimoe.zoo.configs import hub_shapes, read_hub_config
-from minimoe.zoo.counting import (
-    ACTIVE,
-    CACHE_BITS,
-    WEIGHT_BITS,
-    ModelCount,
-    count_shapes,
-    model_count,
-    shapes_of,
-)
-from minimoe.zoo.records import (
-    PublishedFigure,
-    PublishedModel,
-    near_names,
-    published_model,
-    published_models,
-    published_names,
-)
+from minimoe.zoo.counting import Convention, ModelCount, count_shapes, plain_shapes
 
-__all__ = [
-    "ACTIVE",
-    "CACHE_BITS",
-    "WEIGHT_BITS",
-    "Comparison",
-    "ModelCount",
-    "NamedCount",
-    "PublishedFigure",
-    "PublishedModel",
-    "count_named",
-    "hub_shapes",
-    "model_count",
-    "published_model",
-    "published_models",
-    "published_names",
-]
-
+MODELS = Path(__file__).parent / "models"
+UNITS = {"M": 10**6, "B": 10**9, "T": 10**12}
 DEFAULT_LENGTH = 4096  # positions for the FLOPs of a published model, unless it reads fewer
 PRESET_LENGTH = 128
+
+
+@dataclass(frozen=True)
+class PublishedFigure:
+    """A number of parameters as its authors print it."""
+
+    printed: str  # digits and a unit, such as "46.7B"
+    convention: Convention  # what they count
+
+    @property
+    def value(self) -> int:
+        """Parameters; `PublishedFigure("46.7B", "with_embeddings").value == 46_700_000_000`."""
+        return round(float(self.printed[:-1]) * UNITS[self.printed[-1]])
+
+    @property
+    def step(self) -> int:
+        """What the last printed digit stands for: 100,000,000 in "46.7B"."""
+        decimals = len(self.printed[:-1].partition(".")[2])
+        return UNITS[self.printed[-1]] // 10**decimals
+
+
+@dataclass(frozen=True)
+class StoredCount:
+    """What the count must be: it was made in another way."""
+
+    total: int
+    active: dict[str, int]  # by convention
+    kv_cache_elements_per_token: int | None  # None = no fixed number
+    method: str  # how they were counted
+    mtp_module: int | None = None  # the layer that predicts the token after the next, if counted
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A model that others published, from a file in `models`."""
+
+    id: str  # the name that `published_model` knows it by
+    name: str  # its authors' name
+    kind: str  # "moe" or "dense"
+    context: str  # positions it was published for, in the source's words
+    attention: str  # in a few words
+    config: dict[str, Any]  # its config.json, as far as it matters here
+    total: PublishedFigure
+    active: PublishedFigure | None  # None if its authors give none
+    also: list[str]  # other figures that they or others printed
+    published_source: str  # where the figures stand
+    counted: StoredCount
+    explanation: str | None  # why a published figure disagrees with the count; None if they agree
+    source: str  # where the configuration is from
+    from_memory: list[str]  # fields that were not seen in a source
+    notes: list[str]  # what else a reader should know
+
+
+def published_names() -> tuple[str, ...]:
+    """The names of all published models, in alphabetical order; 31 of them."""
+    return tuple(sorted(path.stem for path in MODELS.glob("*.json")))
+
+
+def published_models() -> tuple[PublishedModel, ...]:
+    """All published models, the largest first; 31, from DeepSeek-V4-Pro to GPT-2."""
+    models = [published_model(name) for name in published_names()]
+    return tuple(sorted(models, key=lambda model: (-model.counted.total, model.id)))
+
+
+def published_model(name: str) -> PublishedModel:
+    """The published model of that name, such as "deepseek-v3"; others raise InputError."""
+    if name not in published_names():
+        raise InputError(
+            f"there is no published model {name!r}; {_near_names(name, published_names())}"
+        )
+    data: dict[str, Any] = json.loads((MODELS / f"{name}.json").read_text(encoding="utf-8"))
+    published, counted = data.pop("published"), data.pop("counted")
+    return PublishedModel(
+        **data,
+        total=PublishedFigure(**published["total"]),
+        active=PublishedFigure(**published["active"]) if published["active"] else None,
+        also=published["also"],
+        published_source=published["source"],
+        counted=StoredCount(**counted),
+    )
+
+
+def _near_names(name: str, names: Sequence[str]) -> str:
+    """Advice for an unknown name: the names that are spelt much alike."""
+    import difflib  # only a wrong name needs it
+
+    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    return f"near it: {', '.join(near)}" if near else "minimoe count --all lists them"
 
 
 @dataclass(frozen=True)
@@ -63,26 +122,31 @@ class Comparison:
         """By how much the count exceeds the figure, as a share of the figure."""
         return (self.counted - self.figure.value) / self.figure.value
 
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "printed": self.figure.printed,
+            "convention": self.figure.convention,
+            "counted": self.counted,
+            "difference": self.counted - self.figure.value,
+            "relative_difference": self.relative_difference,
+            "agrees": self.agrees,
+        }
+
 
 @dataclass(frozen=True)
 class NamedCount:
     """A count, the name it was asked by, and the published model if it is one.
 
-    Attributes:
-        name: a preset, a published model or a path.
-        count: the count.
-        published: the published model of that name.
-        assumptions: what was assumed for fields that config.json lacks, by field.
+    `assumptions` holds what was assumed for fields that config.json lacks, by field.
     """
 
     name: str
     count: ModelCount
     published: PublishedModel | None = None
-    assumptions: dict[str, Any] = field(default_factory=dict)
+    assumptions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def total(self) -> Comparison | None:
-        """The published total beside the counted one."""
         if self.published is None:
             return None
         figure = self.published.total
@@ -90,7 +154,6 @@ class NamedCount:
 
     @property
     def active(self) -> Comparison | None:
-        """The published active parameters beside the counted ones."""
         if self.published is None or self.published.active is None:
             return None
         figure = self.published.active
@@ -114,8 +177,7 @@ class NamedCount:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Everything that is known of it, for a program to read."""
-        count = self.count
+        count, model = self.count, self.published
         return {
             "model": self.name,
             "total_parameters": count.total,
@@ -129,39 +191,22 @@ class NamedCount:
             "flops_not_counted": count.flops_not_counted,
             "weight_bytes": {str(bits): n for bits, n in count.weight_bytes.items()},
             "assumptions": self.assumptions,
-            "published": self._published_as_json(),
+            "published": None
+            if model is None
+            else {
+                "name": model.name,
+                "total": self.total and self.total.as_json(),
+                "active": self.active and self.active.as_json(),
+                "also": model.also,
+                "agrees": self.agrees,
+                "explanation": model.explanation,
+                "source": model.published_source,
+                "config_source": model.source,
+                "from_memory": model.from_memory,
+                "notes": model.notes,
+                "equals_stored_count": self.equals_stored_count,
+            },
         }
-
-    def _published_as_json(self) -> dict[str, Any] | None:
-        model = self.published
-        if model is None:
-            return None
-        return {
-            "name": model.name,
-            "total": _comparison_as_json(self.total),
-            "active": _comparison_as_json(self.active),
-            "also": list(model.also),
-            "agrees": self.agrees,
-            "explanation": model.explanation,
-            "source": model.published_source,
-            "config_source": model.source,
-            "from_memory": list(model.from_memory),
-            "notes": list(model.notes),
-            "equals_stored_count": self.equals_stored_count,
-        }
-
-
-def _comparison_as_json(comparison: Comparison | None) -> dict[str, Any] | None:
-    if comparison is None:
-        return None
-    return {
-        "printed": comparison.figure.printed,
-        "convention": comparison.figure.convention,
-        "counted": comparison.counted,
-        "difference": comparison.counted - comparison.figure.value,
-        "relative_difference": comparison.relative_difference,
-        "agrees": comparison.agrees,
-    }
 
 
 def count_named(name: str, length: int | None = None, cut: bool = False) -> NamedCount:
@@ -178,13 +223,12 @@ def count_named(name: str, length: int | None = None, cut: bool = False) -> Name
     """
     model, published = _named(name)
     try:
-        shapes = shapes_of(model)
+        shapes = plain_shapes(model) if isinstance(model, ModelConfig) else hub_shapes(model)
         if length is None:
-            usual = PRESET_LENGTH if name in PRESETS else DEFAULT_LENGTH
-            length, cut = usual, True
+            length, cut = PRESET_LENGTH if name in PRESETS else DEFAULT_LENGTH, True
         if cut:
             length = min(length, shapes.model.max_length)
-        return NamedCount(name, count_shapes(shapes, length), published, dict(shapes.assumed))
+        return NamedCount(name, count_shapes(shapes, length), published, shapes.assumed)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
 
@@ -200,5 +244,5 @@ def _named(name: str) -> tuple[ModelConfig | dict[str, Any], PublishedModel | No
         return read_hub_config(name), None
     raise InputError(
         f"there is no preset and no published model {name!r}; "
-        f"{near_names(name, (*PRESETS, *published_names()))}; the path of a config.json works too"
+        f"{_near_names(name, (*PRESETS, *published_names()))}; the path of a config.json works too"
     )

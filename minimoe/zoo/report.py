@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from minimoe.show.tables import MISSING, si, text_table
-from minimoe.zoo.published import (
-    ACTIVE,
-    CACHE_BITS,
-    WEIGHT_BITS,
-    Comparison,
-    ModelCount,
-    NamedCount,
-)
+from minimoe.zoo.counting import ACTIVE, CACHE_BITS, WEIGHT_BITS, ModelCount
+from minimoe.zoo.published import Comparison, NamedCount
 
 WIDTH = 100  # columns of a terminal
 whole = "{:,}".format
@@ -25,6 +19,7 @@ BRIEFLY = {
     "without_embeddings": "no emb.",
     "without_embeddings_with_mtp": "no emb.+MTP",
 }
+BESIDE_IT = ("  what it counts", "  our count of these", "  differs", "  within its rounding")
 LEGEND = (
     "What a published figure counts: all parameters; no input = without the input embedding; "
     "no emb. = also without the output head; +MTP = with the layer that predicts the token after "
@@ -51,14 +46,9 @@ def percent(share: float) -> str:
 
 
 def count_table(counts: Sequence[NamedCount]) -> str:
-    """Show every number that was counted, one column a model.
+    """Show every number that was counted, one column a model; 1 to 4 fit into 100 columns.
 
-    Args:
-        counts: 1 to 4 models; more do not fit into 100 columns.
-
-    Returns:
-        A table, and under it the explanations and notes of the published models, without a newline
-        at the end.
+    Under the table stand the explanations and notes of the published models.
     """
     models = [named.count for named in counts]
     rows: list[list[str]] = []
@@ -77,33 +67,34 @@ def count_table(counts: Sequence[NamedCount]) -> str:
         if any(values):
             row(f"  {place.replace('_', ' ')}", map(whole, values))
     row("KV cache of one token")
-    row("  elements", [_or_dash(model.cache_elements_per_token, whole) for model in models])
-    row(f"  at {CACHE_BITS} bits", [_or_dash(m.cache_bytes_per_token, _bytes) for m in models])
+    cached = [(m.cache_elements_per_token, m.cache_bytes_per_token) for m in models]
+    row("  elements", [MISSING if n is None else whole(n) for n, _ in cached])
+    row(f"  at {CACHE_BITS} bits", [MISSING if n is None else si(n, "B") for _, n in cached])
     row("FLOPs of one token")
     row("  positions of the text", [whole(model.length) for model in models])
     row("  forward", [_flops(model, model.flops_per_token) for model in models])
     row("  forward and backward", [_flops(m, m.training_flops_per_token) for m in models])
     row("memory of the weights")
     for bits in WEIGHT_BITS:
-        row(f"  at {bits} bits", [_bytes(model.weight_bytes[bits]) for model in models])
+        row(f"  at {bits} bits", [si(model.weight_bytes[bits], "B") for model in models])
+    legend = []
     if any(named.published for named in counts):
-        rows += _published_rows("total", [named.total for named in counts])
-        rows += _published_rows("active", [named.active for named in counts])
+        legend = [_fill(LEGEND)]
+        for name, comparisons in (
+            ("total", [named.total for named in counts]),
+            ("active", [named.active for named in counts]),
+        ):
+            titles = (f"published: {name}", *BESIDE_IT)
+            rows += map(list, zip(titles, *map(_beside, comparisons), strict=True))
     names = [_cut(named.name, 24) for named in counts]
     table = text_table(["", *names], rows, align="l" + "r" * len(counts))
-    legend = [_fill(LEGEND)] if any(named.published for named in counts) else []
     return "\n\n".join([table, *legend, *filter(None, map(_remarks, counts))])
 
 
 def count_list(counts: Sequence[NamedCount]) -> str:
-    """Show many models, one line each, with their authors' figures.
+    """Show many models, one line each, with their authors' figures, in at most 100 columns.
 
-    Args:
-        counts: any number of models.
-
-    Returns:
-        A table of at most 100 columns, what it means, and an explanation for every published
-        figure that the count disagrees with, without a newline at the end.
+    Under the table stands an explanation for every figure that the count disagrees with.
     """
     headers = ["model", "total", "published", "differs", "active", "published", "counts",
                "differs", "agrees"]  # fmt: skip
@@ -112,27 +103,17 @@ def count_list(counts: Sequence[NamedCount]) -> str:
         total, active, count = named.total, named.active, named.count
         star = "*" if total and total.counted != count.total else " "
         counted = short(total.counted if total else count.total)
-        rows.append(
-            [
-                _cut(named.name, 18),
-                counted + star,
-                total.figure.printed if total else MISSING,
-                percent(total.relative_difference) if total else MISSING,
-                short(active.counted if active else count.active_parameters["with_embeddings"]),
-                active.figure.printed if active else MISSING,
-                BRIEFLY[active.figure.convention] if active else "all",
-                percent(active.relative_difference) if active else MISSING,
-                _verdict(named),
-            ]
-        )
+        used = short(active.counted if active else count.active_parameters["with_embeddings"])
+        printed, _, _, differs, _ = _beside(total)
+        row = [_cut(named.name, 18), counted + star, printed, differs, used]
+        printed, convention, _, differs, _ = _beside(active)
+        rows.append([*row, printed, convention if active else "all", differs, _verdict(named)])
     parts = [text_table(headers, rows, align="lrrrrrlrl"), _fill(LEGEND)]
     published = [named for named in counts if named.published]
     if any(row[1].endswith("*") for row in rows):
         parts.append("* as its authors count: no emb.+MTP")
     if published:
-        equal = sum(named.equals_stored_count for named in published)
-        parts.append(_agreement(published) + f"\n{equal} of {len(published)} counts equal the "
-                     "stored ones, which were made in another way, to the parameter.")  # fmt: skip
+        parts.append(_agreement(published))
     explained = [
         _fill(f"{named.name}: {named.published.explanation}", hanging=True)
         for named in published
@@ -145,10 +126,13 @@ def _agreement(published: Sequence[NamedCount]) -> str:
     totals = [named.total for named in published if named.total]
     actives = [named.active for named in published if named.active]
     wholly = sum(named.agrees for named in published)
+    equal = sum(named.equals_stored_count for named in published)
     return (
         f"Within the rounding of the published figure: {sum(c.agrees for c in totals)} of "
         f"{len(totals)} totals, {sum(c.agrees for c in actives)} of {len(actives)} active\n"
-        f"figures; all figures of {wholly} of {len(published)} models."
+        f"figures; all figures of {wholly} of {len(published)} models.\n{equal} of "
+        f"{len(published)} counts equal the stored ones, which were made in another way, to the "
+        "parameter."
     )
 
 
@@ -160,17 +144,18 @@ def _verdict(named: NamedCount) -> str:
     return f"no: {'both' if len(wrong) > 1 else wrong[0]}" if wrong else "yes"
 
 
-def _published_rows(kind: str, comparisons: Sequence[Comparison | None]) -> list[list[str]]:
-    def row(name: str, value: Callable[[Comparison], str]) -> list[str]:
-        return [name, *(MISSING if c is None else value(c) for c in comparisons)]
-
-    return [
-        row(f"published: {kind}", lambda c: c.figure.printed),
-        row("  what it counts", lambda c: BRIEFLY[c.figure.convention]),
-        row("  our count of these", lambda c: short(c.counted)),
-        row("  differs", lambda c: percent(c.relative_difference)),
-        row("  within its rounding", lambda c: "yes" if c.agrees else "no"),
-    ]
+def _beside(comparison: Comparison | None) -> tuple[str, str, str, str, str]:
+    """A published figure, what it counts, our count of these, the difference, and whether."""
+    if comparison is None:
+        return (MISSING,) * 5
+    figure = comparison.figure
+    return (
+        figure.printed,
+        BRIEFLY[figure.convention],
+        short(comparison.counted),
+        percent(comparison.relative_difference),
+        "yes" if comparison.agrees else "no",
+    )
 
 
 def _remarks(named: NamedCount) -> str:
@@ -211,14 +196,6 @@ def _fill(text: str, *, hanging: bool = False) -> str:
         break_on_hyphens=False,
     )
     return filled.replace("\0%", " %")
-
-
-def _or_dash(value: int | None, write: Callable[[int], str]) -> str:
-    return MISSING if value is None else write(value)
-
-
-def _bytes(n: int) -> str:
-    return si(n, "B")
 
 
 def _flops(count: ModelCount, n: int) -> str:

@@ -1,6 +1,5 @@
 """Rotary positions in a config.json."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,24 +7,23 @@ from minimoe.config import RopeConfig
 from minimoe.errors import InputError
 from minimoe.zoo.fields import Fields, agreed, as_number
 
-SCALINGS = {"default": "none", "linear": "linear", "llama3": "llama3", "yarn": "yarn"}
+# The numbers of each kind of scaling beside its factor; their names are ours, too.
+SCALINGS: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "linear": (),
+    "llama3": ("low_freq_factor", "high_freq_factor"),
+    "yarn": ("beta_fast", "beta_slow", "attention_factor", "mscale", "mscale_all_dim"),
+}
 
 
 def read_rope(f: Fields, *, interleaved: bool = False, base: float | None = None) -> RopeConfig:
     """Read rotary positions in the spelling of transformers 4 or 5.
 
     Version 4 writes rope_theta and rope_scaling, version 5 rope_parameters. A file may have both,
-    if they agree. Only the logits depend on them.
-
-    Args:
-        f: the file.
-        interleaved: a pair is (2i, 2i + 1).
-        base: what an absent rope_theta means; None = it is required.
-
-    Raises:
-        InputError: an unknown scaling, a missing number, or two spellings that disagree.
+    if they agree. Only the logits depend on them. `base` is what an absent rope_theta means; with
+    None it is required.
     """
-    plain = RopeConfig(interleaved=interleaved)
+    plain = RopeConfig(interleaved=interleaved)  # pairs (2i, 2i + 1)
     return f.for_logits(lambda: _read(f, plain, base), plain)
 
 
@@ -57,8 +55,8 @@ def _scaled(f: Fields, plain: RopeConfig, spelling: dict[str, Any], length: Any)
     """`plain`, scaled as one spelling says; older files name the kind of scaling "type"."""
     kinds = [spelling[name] for name in ("rope_type", "type") if spelling.get(name) is not None]
     kind = kinds[0] if kinds else "default"
-    if kind not in SCALINGS or kind != (kinds or ["default"])[-1]:
-        given = " and ".join(repr(name) for name in kinds)
+    if kind not in list(SCALINGS) or any(other != kind for other in kinds):
+        given = " and ".join(map(repr, kinds))
         raise InputError(f"rope_type must be one of {', '.join(SCALINGS)}, got {given}")
     if kind == "default":
         return plain
@@ -70,54 +68,33 @@ def _scaled(f: Fields, plain: RopeConfig, spelling: dict[str, Any], length: Any)
         factor = f.integer("max_position_embeddings") / as_number("original length", length)
     else:
         factor = as_number("factor", spelling["factor"])
-    if kind == "linear":
-        return replace(plain, scaling="linear", factor=factor)
-    stretched = replace(plain, factor=factor, original_length=length)
+    values: dict[str, Any] = {"scaling": kind, "factor": factor}
+    if kind != "linear":
+        values["original_length"] = length
     if kind == "llama3":
         numbers = Fields(f.family, spelling)
-        return replace(
-            stretched,
-            scaling="llama3",
-            low_freq_factor=numbers.number("low_freq_factor"),
-            high_freq_factor=numbers.number("high_freq_factor"),
-        )
-    return _yarn(stretched, spelling)
-
-
-def _yarn(stretched: RopeConfig, spelling: Mapping[str, Any]) -> RopeConfig:
-    """Zero means absent for the betas and mscales."""
-
-    def optional(name: str) -> float | None:
-        return None if spelling.get(name) is None else as_number(name, spelling[name])
-
-    return replace(
-        stretched,
-        scaling="yarn",
-        beta_fast=optional("beta_fast") or 32.0,
-        beta_slow=optional("beta_slow") or 1.0,
-        truncate=spelling.get("truncate", True),
-        attention_factor=optional("attention_factor"),
-        mscale=optional("mscale") or None,
-        mscale_all_dim=optional("mscale_all_dim") or None,
-    )
+        values |= {name: numbers.number(name) for name in SCALINGS[kind]}
+    if kind == "yarn":
+        values["truncate"] = spelling.get("truncate", True)
+        for name in SCALINGS[kind]:
+            if spelling.get(name) is not None:
+                values[name] = as_number(name, spelling[name])
+            if values.get(name) == 0 and name != "attention_factor":
+                del values[name]  # zero means absent
+    return replace(plain, **values)
 
 
 def write_rope(rope: RopeConfig | None) -> dict[str, Any]:
     """Write rotary positions in the spelling of transformers 4, which every version reads."""
     if rope is None:
         return {}
-    scaling: dict[str, Any] = {"rope_type": rope.scaling, "factor": rope.factor}
-    if rope.scaling == "none":
-        scaling = {"rope_type": "default"}
-    elif rope.scaling != "linear":
-        scaling["original_max_position_embeddings"] = rope.original_length
-    if rope.scaling == "llama3":
-        names: tuple[str, ...] = ("low_freq_factor", "high_freq_factor")
-    elif rope.scaling == "yarn":
-        names = ("beta_fast", "beta_slow", "truncate", "attention_factor", "mscale",
-                 "mscale_all_dim")  # fmt: skip
-    else:
-        names = ()
-    values = {name: getattr(rope, name) for name in names}
-    scaling |= {name: value for name, value in values.items() if value is not None}
+    scaling: dict[str, Any] = {"rope_type": "default"}
+    if rope.scaling != "none":
+        scaling = {"rope_type": rope.scaling, "factor": rope.factor}
+        if rope.scaling != "linear":
+            scaling["original_max_position_embeddings"] = rope.original_length
+        if rope.scaling == "yarn":
+            scaling["truncate"] = rope.truncate
+        numbers = {name: getattr(rope, name) for name in SCALINGS[rope.scaling]}
+        scaling |= {name: value for name, value in numbers.items() if value is not None}
     return {"rope_theta": rope.base, "rope_scaling": scaling}

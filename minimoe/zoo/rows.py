@@ -13,15 +13,10 @@ View = Literal["whole", "turned", "gate", "up", "gates", "ups"]
 
 @dataclass(frozen=True)
 class Row:
-    """One hub tensor, made of views of our tensors.
-
-    Attributes:
-        parts: our tensors and the view of each, in the order of the hub tensor's last axis.
-        interleaved: the parts take turns along that axis; otherwise they lie side by side.
-    """
+    """One hub tensor, made of views of our tensors, which are its parts along the last axis."""
 
     parts: tuple[tuple[str, View], ...]
-    interleaved: bool = False
+    interleaved: bool = False  # the parts take turns along that axis, not side by side
 
 
 Rows = dict[str, Row]
@@ -61,7 +56,8 @@ HEADS = same(
     f"{BLOCK}attention.",
     {f"{x}_proj.weight": x for x in "qkvo"}
     | {f"{x}_proj.bias": f"{x}_bias" for x in "qkvo"}
-    | {f"{x}_norm.weight": f"{x}_norm.weight" for x in "qk"},
+    | {f"{x}_norm.weight": f"{x}_norm.weight" for x in "qk"}
+    | {"sinks": "sinks"},
 )
 LATENT = same(
     f"{LAYER}self_attn.",
@@ -86,4 +82,10 @@ MOE = (
     | swiglu(f"{MLP}.experts.{{e}}", f"{FF}.experts")
     | DENSE
 )
-DEEPSEEK = STEM | LATENT | MOE | swiglu(f"{MLP}.shared_experts", f"{FF}.shared")
+DEEPSEEK = (
+    STEM
+    | LATENT
+    | MOE
+    | swiglu(f"{MLP}.shared_experts", f"{FF}.shared")
+    | same(MLP, FF, {".gate.e_score_correction_bias": ".router.expert_bias"})
+)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ _DERIVED = re.compile(r"(^|\.)(attn\.(masked_)?bias|rotary_emb\.inv_freq)$")
 _QUANTIZED = re.compile(
     r"(_blocks|_scales|_scale|_scale_inv|qweight|qzeros|g_idx|weight_packed|absmax|quant_map)$"
 )
+BYTES_OPEN = 2**24  # read from a file before it is closed
 DEQUANTIZE = "dequantise it to bfloat16 first"
 
 
@@ -41,18 +42,15 @@ class StoredTensor:
 
 
 def read_headers(folder: Path, optional_prefix: str) -> dict[str, StoredTensor]:
-    """What the directory holds, by hub name.
+    """What the directory holds, by hub name; optional_prefix is put where a name lacks it.
 
     Buffers that are computed from others are left out. So are tensors without elements, which
     transformers writes for no shared experts.
-
-    Args:
-        folder: the checkpoint.
-        optional_prefix: it is put before each name that lacks it, except the head's.
     """
     stored: dict[str, StoredTensor] = {}
     for tensor in _read_index(folder) if (folder / INDEX).exists() else _read_single(folder):
-        name = _hub_name(tensor.name, optional_prefix)
+        bare = not tensor.name.startswith((optional_prefix, "lm_head."))
+        name = optional_prefix + tensor.name if bare else tensor.name
         if name in stored:
             raise InputError(f"{folder}: {name} is stored twice; delete the older file")
         if 0 not in tensor.shape and not _DERIVED.search(name):
@@ -65,10 +63,6 @@ def read_headers(folder: Path, optional_prefix: str) -> dict[str, StoredTensor]:
             f"such as {quantized[0]}; {DEQUANTIZE}"
         )
     return stored
-
-
-def _hub_name(name: str, prefix: str) -> str:
-    return name if name.startswith((prefix, "lm_head.")) else prefix + name
 
 
 def _read_single(folder: Path) -> list[StoredTensor]:
@@ -102,15 +96,10 @@ def _read_index(folder: Path) -> list[StoredTensor]:
     held = [
         tensor for file in sorted(set(file_of.values())) for tensor in _read_header(folder / file)
     ]
-    twice = sorted(name for name, times in Counter(t.name for t in held).items() if times > 1)
-    if twice:
-        raise InputError(f"{folder}: in two of the files that {INDEX} names: {listed(twice)}")
-    found = {tensor.name: tensor.file.name for tensor in held}
-    wrong = sorted(name for name in file_of if found.get(name) != file_of[name])
-    if wrong:
+    found = {(tensor.name, tensor.file.name) for tensor in held}
+    if wrong := sorted(name for name, _ in file_of.items() - found):
         raise InputError(f"{path} names tensors that are not in the file it says: {listed(wrong)}")
-    unnamed = sorted(set(found) - set(file_of))
-    if unnamed:
+    if unnamed := sorted(name for name, _ in found - file_of.items()):
         raise InputError(f"{path} does not name what its files hold: {listed(unnamed)}")
     return held
 
@@ -132,18 +121,13 @@ def _read_header(path: Path) -> Iterator[StoredTensor]:
             yield StoredTensor(path, name, tuple(tensor.get_shape()), tensor.get_dtype())
 
 
-def read_tensors(
-    stored: dict[str, StoredTensor], n_bytes_open: int = 2**24
-) -> Iterator[tuple[str, Tensor]]:
-    """Read each tensor in turn.
-
-    A file stays in memory while it is open, so it is closed after n_bytes_open bytes.
-    """
+def read_tensors(stored: dict[str, StoredTensor]) -> Iterator[tuple[str, Tensor]]:
+    """Read each tensor in turn; a file is closed now and then, as it is in memory while open."""
     left = deque(stored.items())
     while left:
         path, n_bytes = left[0][1].file, 0
         with _opened(path) as file:
-            while left and left[0][1].file == path and n_bytes < n_bytes_open:
+            while left and left[0][1].file == path and n_bytes < BYTES_OPEN:
                 name, tensor = left.popleft()
                 n_bytes += tensor.n_bytes
                 yield name, file.get_tensor(tensor.name)

@@ -10,7 +10,7 @@ from torch import Tensor
 from minimoe.errors import InputError, listed
 from minimoe.model.transformer import Transformer
 from minimoe.zoo.families import BUILT
-from minimoe.zoo.rows import Row, View
+from minimoe.zoo.rows import View
 
 
 def _half(tensor: Tensor, half: int) -> Tensor:
@@ -38,12 +38,10 @@ class HubTensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its shape in the file."""
         return (*self.parts[0].shape[:-1], sum(part.shape[-1] for part in self.parts))
 
     @property
     def n_bytes(self) -> int:
-        """Its bytes, in the model's dtype."""
         return prod(self.shape) * self.parts[0].element_size()
 
     def load_(self, stored: Tensor) -> None:
@@ -66,43 +64,28 @@ class HubTensor:
 def hub_tensors(model: Transformer, model_type: str) -> dict[str, HubTensor]:
     """Every tensor of a checkpoint of this model, by its name there, layer after layer.
 
-    Args:
-        model: on any device, "meta" included.
-        model_type: a family that our model computes.
-
-    Returns:
-        A dense llama of 2 layers has 2 + 2 * 9 of them, and lm_head.weight unless it is tied.
-
-    Raises:
-        InputError: the model has a tensor for which the family has no name.
+    A dense llama of 2 layers has 2 + 2 * 9 of them, and lm_head.weight unless it is tied. A tensor
+    for which the family has no name raises InputError.
     """
     ours = {
         name: tensor.detach()
         for name, tensor in (*model.named_parameters(), *model.named_buffers())
     }
     rows, moe = BUILT[model_type].rows, model.config.moe
+    in_order = [(hub, row, 0) for hub, row in rows.items() if "{l}" not in hub]
+    for layer in range(model.config.n_layers):
+        in_order += [(hub, row, layer) for hub, row in rows.items() if "{l}" in hub]
     table: dict[str, HubTensor] = {}
-    placed = set()
-
-    def place(hub: str, row: Row, layer: int) -> None:
+    placed: set[str] = set()
+    for hub, row, layer in in_order:
         names = [name.format(l=layer) for name, _ in row.parts]
-        if not set(names) <= set(ours):
-            return
+        if not all(name in ours for name in names):
+            continue
         placed.update(names)
         for e in range(moe.n_routed_experts) if moe and "{e}" in hub else (None,):
-            tensors = (ours[name] if e is None else ours[name][e] for name in names)
-            parts = (
-                VIEWS[view](tensor) for (_, view), tensor in zip(row.parts, tensors, strict=True)
-            )
+            tensors = [ours[name] if e is None else ours[name][e] for name in names]
+            parts = (VIEWS[view](t) for (_, view), t in zip(row.parts, tensors, strict=True))
             table[hub.format(l=layer, e=e)] = HubTensor(tuple(parts), row.interleaved)
-
-    of_layers = {hub: row for hub, row in rows.items() if "{l}" in hub}
-    for hub, row in rows.items():
-        if hub not in of_layers:
-            place(hub, row, 0)
-    for layer in range(model.config.n_layers):
-        for hub, row in of_layers.items():
-            place(hub, row, layer)
     if set(ours) - placed:
         homeless = listed(sorted(set(ours) - placed))
         raise InputError(f"model_type {model_type!r} has no place for {homeless}")

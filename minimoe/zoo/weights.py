@@ -9,18 +9,15 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from tqdm import tqdm
 
 from minimoe.config import ModelConfig
+from minimoe.config.checks import check_choice
 from minimoe.errors import InputError, listed
 from minimoe.files import usable_folder, write_file
 from minimoe.formulas.parameters import count_parameters
 from minimoe.model.transformer import Transformer
-from minimoe.zoo.configs import (
-    family_of,
-    hub_config_from,
-    model_config_from_hub,
-    read_hub_config,
-)
+from minimoe.zoo import configs
 from minimoe.zoo.family import BuiltFamily
 from minimoe.zoo.stored import (
     DEQUANTIZE,
@@ -62,8 +59,8 @@ def load_pretrained(
     folder = Path(directory)
     wanted = None if dtype is None else _known_dtype(dtype)
     data = _read_config(folder)
-    config = model_config_from_hub(data)
-    family = family_of(data)
+    config = configs.model_config_from_hub(data)
+    family = configs.family_of(data)
     assert isinstance(family, BuiltFamily)  # or the line above refused it
     stored = read_headers(folder, family.optional_prefix)
     drop_prediction_layers(stored, config.n_layers)
@@ -86,8 +83,7 @@ def load_pretrained(
 
 def _known_dtype(dtype: torch.dtype | str) -> torch.dtype:
     name = str(dtype).removeprefix("torch.")
-    if name not in DTYPES.values():
-        raise InputError(f"dtype must be one of {', '.join(DTYPES.values())}, got {name!r}")
+    check_choice("dtype", name, tuple(DTYPES.values()))
     known: torch.dtype = getattr(torch, name)
     return known
 
@@ -97,7 +93,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} is not a directory; give the one that holds config.json")
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} holds no config.json; give a directory with a whole checkpoint")
-    data = read_hub_config(folder)
+    data = configs.read_hub_config(folder)
     method = data.get("quantization_config") or data.get("compression_config")
     if method:
         kind = method.get("quant_method", "unknown") if isinstance(method, dict) else method
@@ -128,26 +124,11 @@ def _check_tensors(
         for name, tensor in table.items()
         if name in stored and stored[name].shape != tensor.shape
     ]
-    for verb, some, others in (("lack", unexpected, missing), ("have", missing, unexpected)):
-        if prefix := _prefix(some, others):
-            raise InputError(
-                f"{folder}: the file's names {verb} the prefix {prefix!r}; rename its "
-                f"{len(unexpected):,} unexpected tensors: {listed(unexpected, 2)}"
-            )
     problems = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
     if any(problems.values()):
         shown = 5 if sum(map(bool, problems.values())) == 1 else 2
         found = (f"{len(n):,} {what}: {listed(n, shown)}" for what, n in problems.items() if n)
         raise InputError(f"{folder}: the tensors are not those of config.json; {'; '.join(found)}")
-
-
-def _prefix(names: list[str], others: list[str]) -> str:
-    """What stands before each of `names` among `others`; empty if nothing does."""
-    if not names:
-        return ""
-    ends = [other.removesuffix(names[0]) for other in others if other.endswith(names[0])]
-    known = set(others)
-    return next((p for p in ends if all(p + name in known for name in names)), "")
 
 
 def _stored_dtype(folder: Path, stored: dict[str, StoredTensor]) -> torch.dtype:
@@ -184,8 +165,6 @@ def _check_tied_head(folder: Path, stored: dict[str, StoredTensor], model: Trans
 
 def _progress(n_bytes: int, what: str) -> Any:
     """Bytes done, and the time that is left; only on a terminal."""
-    from tqdm import tqdm
-
     return tqdm(total=n_bytes, desc=what, unit="B", unit_scale=True, disable=None)
 
 
@@ -211,7 +190,7 @@ def save_pretrained(
     """
     if max_shard_bytes < 1:
         raise InputError(f"max_shard_bytes must be at least 1, got {max_shard_bytes}")
-    config = hub_config_from(model.config)
+    config = configs.hub_config_from(model.config)
     table = hub_tensors(model, config["model_type"])
     config["dtype"] = str(model.embedding.dtype).removeprefix("torch.")
     shards = _shards(table, max_shard_bytes)
@@ -231,7 +210,10 @@ def save_pretrained(
         if older.name not in shards:
             older.unlink(missing_ok=True)
     if len(shards) > 1:
-        write_file(folder / INDEX, json.dumps(_index(table, shards), indent=2) + "\n")
+        n_bytes = sum(tensor.n_bytes for tensor in table.values())
+        files = {name: file for file, names in shards.items() for name in names}
+        index = {"metadata": {"total_size": n_bytes}, "weight_map": dict(sorted(files.items()))}
+        write_file(folder / INDEX, json.dumps(index, indent=2) + "\n")
     write_file(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
 
@@ -249,12 +231,6 @@ def _shards(table: dict[str, HubTensor], max_shard_bytes: int) -> dict[str, list
         return {SINGLE: groups[0]}
     n = len(groups)
     return {f"model-{i:05d}-of-{n:05d}.safetensors": names for i, names in enumerate(groups, 1)}
-
-
-def _index(table: dict[str, HubTensor], shards: dict[str, list[str]]) -> dict[str, Any]:
-    total = sum(tensor.n_bytes for tensor in table.values())
-    files = {name: file for file, names in shards.items() for name in names}
-    return {"metadata": {"total_size": total}, "weight_map": dict(sorted(files.items()))}
 
 
 def _write_shard(path: Path, tensors: dict[str, HubTensor]) -> None:

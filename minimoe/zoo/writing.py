@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from minimoe.config import AttentionConfig, LatentAttentionConfig, ModelConfig, MoEConfig
+from minimoe.config import AttentionConfig, ModelConfig, MoEConfig
+from minimoe.zoo.reading import LAYER_TYPES
 from minimoe.zoo.rope import write_rope
 
 
 def write_model(config: ModelConfig) -> dict[str, Any]:
     """Sizes, norm and rotary positions of a model with grouped queries or latent attention."""
     attention, unused = config.attention, None if config.moe is None else config.moe.d_expert
-    data: dict[str, Any] = {
+    data = {
         "hidden_act": "silu",
         "hidden_size": config.d_model,
         "intermediate_size": config.d_ff or unused,
@@ -18,23 +19,9 @@ def write_model(config: ModelConfig) -> dict[str, Any]:
         "num_hidden_layers": config.n_layers,
         "rms_norm_eps": config.norm_eps,
     }
-    if isinstance(attention, LatentAttentionConfig):
-        data |= _latent(attention)
-    else:
+    if isinstance(attention, AttentionConfig):
         data |= {"num_key_value_heads": attention.n_kv_heads, "head_dim": attention.d_head}
     return data | write_rope(attention.rope)
-
-
-def _latent(attention: LatentAttentionConfig) -> dict[str, Any]:
-    return {
-        "attention_bias": attention.bias,
-        "kv_lora_rank": attention.kv_rank,
-        "num_key_value_heads": attention.n_heads,
-        "q_lora_rank": attention.q_rank,
-        "qk_nope_head_dim": attention.d_nope,
-        "qk_rope_head_dim": attention.d_rope,
-        "v_head_dim": attention.d_value,
-    }
 
 
 def heads(config: ModelConfig) -> AttentionConfig:
@@ -60,27 +47,13 @@ def write_experts(config: ModelConfig, number: str, width: str) -> dict[str, Any
     }
 
 
-def write_deepseek_experts(config: ModelConfig) -> dict[str, Any]:
-    """DeepSeek's experts, and the layers that have them."""
-    moe = experts(config)
-    first, step = leading_dense_of(config)
-    return write_experts(config, "n_routed_experts", "moe_intermediate_size") | {
-        "first_k_dense_replace": first,
-        "moe_layer_freq": step,
-        "n_group": moe.n_expert_groups,
-        "n_shared_experts": moe.shared_width // moe.d_expert,
-        "routed_scaling_factor": moe.route_scale,
-        "scoring_func": moe.score_function,
-        "topk_group": moe.n_limited_groups,
-    }
+def window_of(config: ModelConfig) -> int | None:
+    """The window of the layers that have one; None if none has."""
+    windows = (config.window_of(layer) for layer in range(config.n_layers))
+    return next((window for window in windows if window is not None), None)
 
 
-def leading_dense_of(config: ModelConfig) -> tuple[int, int]:
-    """first_k_dense_replace and moe_layer_freq that give the dense layers; (0, 1) if none do."""
-    n_layers = config.n_layers
-    for step in range(1, n_layers + 1):
-        for first in range(n_layers + 1):
-            dense = tuple(layer for layer in range(n_layers) if layer < first or layer % step)
-            if dense == tuple(sorted(config.dense_layers)):
-                return first, step
-    return 0, 1
+def layer_types(config: ModelConfig) -> list[str]:
+    """The kind of each layer."""
+    slides = (config.window_of(layer) is not None for layer in range(config.n_layers))
+    return [LAYER_TYPES[slide] for slide in slides]

@@ -1,366 +1,489 @@
 # %% [markdown]
 # # 01 · What does a dense transformer pay for each token?
 #
-# **Question.** A dense transformer sends every token through all of its layers. How many weights
-# does that read, how many floating-point operations (FLOPs) does it cost, and what would have to
-# change for a bigger model not to cost more?
+# **You will be able to** count the parameters and the computing of a transformer on paper. You check
+# both counts against a running model. You can say where the rule of thumb for training is wrong.
 #
-# **You will be able to** count the parameters and FLOPs of a transformer on paper, check the count
-# against what the machine really multiplies, and say when the rule "6 FLOPs per parameter and
-# token" is wrong, and by how much.
-#
-# *Claims:* none of its own. It is the ground on which `moe-sparse` and `moe-monolith` are tested.
-# *Needs:* nothing. *Runs in* about 20 s.
+# *Claims:* none of its own; it prepares `moe-sparse` and `moe-monolith`. *Needs:* notebook 00;
+# matrix products. *Takes* about 50 minutes, 4 exercises. *Runs in* about 10 s.
 
 # %%
 from dataclasses import replace
-from functools import partial
 
-import matplotlib.pyplot as plt
 import torch
-from torch.utils.benchmark import Timer
-from torch.utils.flop_counter import FlopCounterMode
+from matplotlib import pyplot as plt
 
-from minimoe.config import AttentionConfig, ModelConfig, dense
+from minimoe import AttentionConfig, ModelConfig, Transformer
+from minimoe.exercises import check, expect_error, finding, hint, predict, solution
 from minimoe.formulas.flops import count_flops
 from minimoe.formulas.parameters import count_parameters
-from minimoe.measure.flops import measured_flops
-from minimoe.measure.parameters import recorded, touched_parameters
-from minimoe.model.transformer import Transformer
 from minimoe.show.figures import plot_curves, plot_stacked, style
-from minimoe.show.tables import text_table
+from minimoe.show.sample import byte_labels
+from minimoe.show.tables import Table
 
 style()
 
 # %% [markdown]
-# ## A handful of matrices per block, and nothing else
+# ## The settings of this notebook
 #
-# Our model reads bytes, so its vocabulary is $V=256$. Its stream has width $D=64$. It has 3
-# blocks. In each, attention has $H=4$ query heads of width $d=16$ that share $G=2$ heads of keys
-# and values, and the feed-forward layer is $F=134$ wide. Before any library counts it, here it is
-# by hand; the two norms of a block are its only vectors. Then the package counts twice more: by
-# formula from the configuration, and by adding up the tensors of the model once it is built. All
-# three must agree to the last parameter.
+# Everything below follows from this cell. Run the notebook once as it is. Later, change a number
+# and choose *Run, Run All Cells*.
 
 # %%
-V, D, H, G, d, F = 256, 64, 4, 2, 16, 134
-attention_block = {"q": H * d * D, "k": G * d * D, "v": G * d * D, "o": D * H * d}
-ff_block = {"gate": F * D, "up": F * D, "down": D * F}
-block = attention_block | ff_block | {"norms": 2 * D}
-by_hand = 3 * sum(block.values()) + V * D + V * D + D  # embedding, head, the last norm
-print(text_table(["one block", "parameters"], [(name, f"{n:,}") for name, n in block.items()]))
+D, n_layers = 64, 3  # width of the residual stream, blocks
+H, G, d = 4, 2, 16  # query heads, heads of keys and values, width of a head
+F = 134  # width inside the feed-forward layer
+L, seed = 128, 0  # tokens in a text, seed of the weights
+sentence = "No, 中"
+
+# %% [markdown]
+# ## What is a dense transformer made of?
+#
+# A **token** is one byte here, so there are V = 256 different ones. A **parameter**, or **weight**, is
+# one number that training sets. Most stand in a **matrix**, a table of numbers. A matrix of shape
+# [m, n] turns a vector of n numbers into m numbers. Each of the m is a sum of n products.
+
+# %% [markdown]
+# A **dense** transformer sends every token through all of its layers:
+#
+# 1. The **embedding** is a matrix [V, D]. The row of a token is looked up.
+# 2. This row starts the **residual stream**: a vector to which each layer adds its result.
+# 3. A **block** has two layers, **attention** and **feed-forward**. Each reads the stream through a
+#    **norm** of D parameters, which rescales it.
+# 4. One more norm and the **output head**, a matrix [V, D], score each possible next token.
 
 # %%
-config = dense()
-model = Transformer(config, seed=0)
+V = 256
+heads = AttentionConfig(d_model=D, n_heads=H, n_kv_heads=G, d_head=d)
+config = ModelConfig(n_layers=n_layers, attention=heads, d_ff=F, vocab_size=V, max_length=2**20)
+model = Transformer(config, seed=seed).double().requires_grad_(False)
+block = model.blocks[0]
+
+# %% [markdown]
+# Attention brings in other tokens. The **query** of a token is compared with the **key** of
+# each token up to its own. The results weight the **values**, which are added up. This happens in
+# H **attention heads**, each d numbers wide. Matrix `o` turns their outputs back into D numbers.
+
+# %% [markdown]
+# We use **grouped heads**: H heads of queries, but only G heads of keys and values. So H / G query
+# heads share the same keys and values.
+#
+# The feed-forward layer treats each token alone. Ours is a **SwiGLU** of three matrices: gate, up
+# and down.
+
+# %% [markdown]
+# *Gate* and *up* turn D numbers into F. The gate's result goes through silu, $z / (1 + e^{-z})$, and
+# is multiplied with the other one. *Down* turns F numbers back into D. By hand:
+
+# %%
+x = torch.randn(D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+gate, up = block.ff.gate_up.chunk(2)  # the package stores both as one tensor
+z = gate @ x
+by_hand = block.ff.down @ (z / (1 + (-z).exp()) * (up @ x))
+same = torch.allclose(by_hand, block.ff(x))
+
+# %%
+finding("SwiGLU by hand gives the output of the package.", same, numbers=len(by_hand))
+
+# %% [markdown]
+# These are all tensors of the first block. `gate_up` holds gate and up, one below the other.
+
+# %%
+Table(["tensor", "shape", "parameters"], [
+    (name, str(list(p.shape)), p.numel()) for name, p in block.named_parameters()
+])
+
+# %% tags=["exercise"]
+# 01.1
+
+# %% [markdown]
+# Your function counts the whole model on paper. The package has a formula of its own, and the
+# model has tensors that can be counted. All three numbers must agree.
+
+# %%
+on_paper = n_layers * block_parameters(D, H, G, d, F) + V * D + D + V * D
 count = count_parameters(config)
-assert by_hand == count.total == sum(p.numel() for p in model.parameters())
-print(f"{sum(block.values()):,} in one block, {by_hand:,} in the model: three counts, one number")
-
-# %% [markdown]
-# The formula does not care about size, so we take along a real model: DeepSeek LLM 67B, the dense
-# model that DeepSeek-V2 was compared with. Its published size is 67.4 billion.
+n_tensors = sum(p.numel() for p in model.parameters())
+Table(["counted", "parameters"], [
+    ("on paper", f"{on_paper:,}"), ("by formula", f"{count.total:,}"), ("tensors", f"{n_tensors:,}")
+])
 
 # %%
-heads = AttentionConfig(d_model=8192, n_heads=64, n_kv_heads=8, d_head=128)
-giant = ModelConfig(n_layers=95, attention=heads, d_ff=22016, vocab_size=102400, max_length=4096)
-big = count_parameters(giant)
-assert round(big.total / 1e9, 1) == 67.4
-print(f"{big.total:,} parameters")
-models, shares = {"ours, 0.15 M": config, "DeepSeek LLM, 67 B": giant}, {}
-for name, c in zip(models, (count, big)):
-    places = {"feed-forward": c.dense, "attention": c.attention, "embedding": c.embedding}
-    places |= {"head": c.head, "norms": c.norms}
-    shares[name] = {place: 100 * n / c.total for place, n in places.items()}
+finding("Three counts give one number.", on_paper == count.total == n_tensors, number=on_paper)
+
+# %% [markdown]
+# The same function counts a real model. DeepSeek LLM 67B is the dense model that DeepSeek-V2 was
+# compared with. Its sizes stand in the next cell.
+
+# %%
+heads_67 = AttentionConfig(d_model=8192, n_heads=64, n_kv_heads=8, d_head=128)
+real = ModelConfig(n_layers=95, attention=heads_67, d_ff=22016, vocab_size=102400)
+n_67 = 95 * block_parameters(8192, 64, 8, 128, 22016) + 2 * 102400 * 8192 + 8192
+print(f"{n_67:,} parameters, {n_67 // count.total:,} times ours")
+
+# %%
+published = 67.4  # billions
+finding("Your count rounds to the published one.", round(n_67 / 1e9, 1) == published,
+        published=published, counted=n_67 / 1e9)
+
+# %%
+guess_2 = ...  # which share of the real model's parameters is in its feed-forward layers?
+predict("01.2", guess_2, a="less than a third", b="one to two thirds", c="more than two thirds")
+
+# %%
+shares = {}
+for name, c in {"ours": count, "DeepSeek LLM 67B": count_parameters(real)}.items():
+    parts = {"feed-forward": c.dense, "attention": c.attention, "embedding": c.embedding}
+    parts |= {"output head": c.head, "norms": c.norms}
+    shares[name] = {part: 100 * n / c.total for part, n in parts.items()}
 plot_stacked(plt.subplots(figsize=(8, 2.8))[1], shares, "% of all parameters")
+most = shares["DeepSeek LLM 67B"]["feed-forward"] / 100
+predict("01.2", measured={"a": most < 1 / 3, "b": 1 / 3 <= most <= 2 / 3, "c": most > 2 / 3})
 
 # %% [markdown]
-# **Look.** Two bars, each 100 % of a model. In both, the feed-forward layers hold most of the
-# parameters: just over half in ours, just over three quarters in the real one. Attention comes
-# next. Embedding and head, a ninth each in ours, shrink to little; the norms can hardly be seen.
-# Remember where the mass is: it is the part that later notebooks split into experts.
+# **Look.** Two bars, each 100 % of a model. The feed-forward layers hold the largest part: about half
+# of ours and three quarters of the real model. Attention comes next. Embedding and output head are
+# small in the real model, and the norms cannot be seen. Later notebooks split the largest part.
 
 # %%
-for name, parts in shares.items():
-    assert max(parts, key=parts.get) == "feed-forward"
-    print(name, "|", ", ".join(f"{place} {share:.1f} %" for place, share in parts.items()))
+largest = [max(parts, key=parts.get) for parts in shares.values()]
+finding("In both models the feed-forward layers hold the most.", set(largest) == {"feed-forward"},
+        ours=shares["ours"]["feed-forward"] / 100, real=most)
 
 # %% [markdown]
-# ## Every token reads every weight
+# ## Which weights does one token read?
 #
-# We let the model read a text byte by byte and watch the operands of every operation: which
-# weights does the computation for *this* token really read? Nothing is taken from the
-# configuration.
-#
-# **Predict.** The text holds plain letters, a comma, and a Chinese character (three bytes, rare in
-# English). Of the 147,264 parameters, the rare bytes read (a) more than the comma, (b) fewer,
-# (c) exactly as many. And how many: about 10 %, 50 % or 90 %? Write it down, then run.
+# The model reads the sentence byte by byte. We watch every operation and mark each weight that it
+# reads. The sentence starts with a letter that is common in English. It ends with a Chinese
+# character of three bytes, which are rare there.
 
 # %%
-text = "No, 中"
-touched = touched_parameters(model, torch.tensor(list(text.encode())))
-rows = [(str(bytes([b])), f"{n:,}") for b, n in zip(text.encode(), touched.tolist())]
-print(text_table(["byte", "weights read"], rows))
+guess_3 = ...  # compare the last byte (rare) with the first one (common)
+predict("01.3", guess_3, a="the last reads more weights", b="the last reads fewer", c="as many")
+
+# %%
+from minimoe.measure.parameters import recorded, touched_parameters
+
+read = touched_parameters(model, torch.tensor(list(sentence.encode()))).tolist()
+predict("01.3", measured={
+    "a": read[-1] > read[0], "b": read[-1] < read[0], "c": read[-1] == read[0]
+})
+Table(["byte", "weights read", "% of all"], [
+    (byte, f"{n:,}", 100 * n / count.total) for byte, n in zip(byte_labels(sentence), read)
+])
 
 # %% [markdown]
-# **Look.** Exactly as many: (c), and 88.9 % of all. Each byte of the Chinese character reads what
-# the comma reads. The weights left out are the rows of the input embedding that belong to other
-# bytes: a look-up reads one row of $D$ numbers and leaves $V-1$ rows alone. In the real model those
-# rows are only 1.2 % of all parameters. For a dense model, "active parameters" means all but them.
-#
-# A meter that always says "everything" would prove nothing. So the second cell below shows it a
-# computation that does skip weights: a product with 3 of the 64 rows of one matrix.
+# **Look.** Each byte reads the same number of weights, 88.92 % of all. The rest are the rows of the
+# embedding that belong to other bytes. A token looks up one row and leaves V − 1 alone. Apart from
+# this look-up, every token of a dense model reads every weight.
 
 # %%
-assert (touched == count.total - (V - 1) * D).all()
-print(f"{int(touched[0]):,} of {count.total:,}: {100 * int(touched[0]) / count.total:.1f} %")
+all_but_rows = count.total - (V - 1) * D
+finding("Each token reads all but the embedding rows of the others.", set(read) == {all_but_rows},
+        read=all_but_rows, of=count.total)
+
+# %% [markdown]
+# Can the meter be trusted? We show it a product with only two rows of a matrix.
 
 # %%
 with recorded(model) as meter:
-    model.blocks[0].attention.q[:3] @ torch.ones(D)
-assert meter.n_touched == 3 * D
-print(f"{meter.n_touched} weights read: the meter can tell")
+    block.attention.q[:2] @ x
+
+# %%
+finding("The meter sees that weights are left out.", meter.n_touched == 2 * D,
+        read=meter.n_touched, in_the_matrix=block.attention.q.numel())
 
 # %% [markdown]
-# ## Each weight costs 2 FLOPs per token, and attention comes on top
+# ## How much computing does one token cost?
 #
-# A weight in a matrix is multiplied with one number of the token, and the product is added to a
-# sum: 2 FLOPs. Attention also multiplies tokens with tokens, without any weight.
+# A **FLOP** is one floating-point operation: a multiplication or an addition. A weight in a matrix is
+# multiplied with one number, and the product is added to a sum. So it costs 2 FLOPs.
 #
-# **Predict.** We run a text of 128 bytes through the model and count every matrix product that
-# torch really does. For one token, is that (a) 0.15 million FLOPs, (b) 0.25 to 0.3 million, or
-# (c) more?
+# Reading a text is a **forward pass**. We count the FLOPs of all matrix products in one of L tokens.
 
 # %%
-L = 128
-tokens = torch.arange(L).view(1, L)
-measured = measured_flops(model, tokens)
-print(f"{measured:,} FLOPs for {L} tokens, {measured // L:,} for one")
-
-# %% [markdown]
-# **Look.** It is (c). Twice the weights alone gives (b); the rest is attention. In each of the 3
-# blocks every one of $L$ queries meets every one of $L$ keys in all heads: $2 L^2 H d$ FLOPs for
-# the scores, and as many again for the weighted sum of the values. By hand, with norms and
-# look-ups left out because they are no matrix products:
+guess_4 = ...  # how many FLOPs does one token cost for each parameter of the model?
+predict("01.4", guess_4, a="fewer than 1.5", b="from 1.5 to 2", c="more than 2")
 
 # %%
-matrices = 3 * (sum(attention_block.values()) + sum(ff_block.values())) + V * D  # with the head
-weights, attention = 2 * matrices * L, 3 * (2 * L * L * H * d) * 2
-flops = count_flops(config, L)
-assert (weights, attention) == (flops.weights, flops.attention)
-assert weights + attention == flops.forward == measured
-print(f"weights 2 x {matrices:,} = {weights // L:,}, attention {attention // L:,} for each token")
+from minimoe.measure.flops import measured_flops
+
+tokens = (torch.arange(L) % V).view(1, L)
+forward = measured_flops(model, tokens)
+each = forward / L / count.total
+predict("01.4", measured={"a": each < 1.5, "b": 1.5 <= each <= 2, "c": each > 2})
+print(f"{forward // L:,} FLOPs for one token of {L}, {each:.2f} for each parameter")
 
 # %% [markdown]
-# All pairs of positions are counted, as is usual, although a causal model hides almost half of
-# them. And a trap: `torch` has a FLOP counter of its own, and on a CPU it does not know the kernel
-# of attention. It reports 0 for it, without a warning. The package tells it what the kernel does.
+# **Look.** One token costs 2.44 FLOPs for each parameter, although the embedding is only looked up.
+# So something else is computed that needs no weight. It is attention, which multiplies tokens with
+# tokens.
+
+# %% [markdown]
+# The matrices that multiply hold all parameters but those of the embedding and the norms. Norms and
+# look-ups are no matrix products, so they are not counted.
 
 # %%
-with FlopCounterMode(display=False) as counter, torch.no_grad():
-    model(tokens)
-unaided = counter.get_total_flops()
-assert unaided == flops.weights < measured
-print(f"torch unaided: {unaided:,}; missing: {measured - unaided:,}, all of the attention")
+n_multiplied = count.total - count.embedding - count.norms
+weights = 2 * n_multiplied
+print(f"{n_multiplied:,} parameters multiply; that is {weights:,} of {forward // L:,} FLOPs")
 
 # %% [markdown]
-# ## In a long text, attention costs more than all the weights
+# Attention has two steps in each head of each layer:
 #
-# Per token the weights cost the same at any length; attention grows with every token before it.
+# - **Scores:** a query meets each of L keys. Each meeting is a sum of d products.
+# - **Weighted sum:** each of L values has d numbers. They are multiplied with a weight and added.
 #
-# **Predict.** From which length on does attention cost *our* model more than all its weights:
-# about 30, 300 or 3,000 tokens? Does the real model, over 400,000 times larger, get there
-# (a) earlier, (b) at the same length, (c) much later?
+# So a pair costs 2d + 2d FLOPs. Later tokens are hidden, but all L · L pairs count, as is usual.
+
+# %% tags=["exercise"]
+# 01.5
 
 # %%
-lengths = [2**k for k in range(6, 18)]
-curves = {}
-for name, c in models.items():
-    costs = [count_flops(c, n) for n in lengths]
-    curves[name] = (lengths, [100 * cost.attention / cost.forward for cost in costs])
-ax = plt.subplots()[1]
-plot_curves(ax, curves, "length in tokens", "attention, % of forward FLOPs", log_x=True)
-
-# %% [markdown]
-# **Look.** Two rising curves over length, on a logarithmic axis. Ours starts below
-# a fifth, passes one half at 340 tokens and ends near 100 %. That of the real model has the same
-# shape far to the right: (c). At 4,096 tokens, the context it was trained with, attention is
-# still a small part. The weights of a layer grow with the square of its width, attention only with
-# the width.
+one = token_flops(n_multiplied, n_layers, H, d, L)
+attention = one - weights
+print(f"{one:,} = {weights:,} for weights + {attention:,} for attention")
 
 # %%
-crossing = matrices / (2 * 3 * H * d)  # from 2 * matrices * L == 3 * (4 * H * d * L * L)
-before, after = count_flops(config, int(crossing)), count_flops(config, int(crossing) + 1)
-assert before.attention < before.weights and after.attention > after.weights
-one = count_flops(giant, 1)
-print(f"as much as the weights: ours at {crossing:.0f}, 67 B at {one.weights / one.attention:,.0f}")
-at = count_flops(giant, 4096)
-print(f"its attention at {at.length:,} tokens: {100 * at.attention / at.forward:.1f} %")
+finding("Your count and the measured FLOPs agree.", one * L == forward, FLOPs=f"{forward:,}")
 
 # %% [markdown]
-# ## Training costs three forward passes, and "6ND" leaves out attention
+# ## What does a long text cost?
 #
-# **Predict.** A training step runs forward and then backward, to get a gradient for every weight.
-# Measured in forward passes, forward and backward together cost about 2, 3 or 4?
+# In a long text each token meets more tokens. At some length, attention costs a token as much as all
+# weights do. The real model has 457,851 times our parameters.
 
 # %%
-training = measured_flops(model, tokens, backward=True)
-print(f"forward {measured:,}, forward and backward {training:,}: {training / measured:.3f} times")
-
-# %% [markdown]
-# **Look.** Three, and a bit. For a weight matrix, backward does two products of the same size: one
-# for the gradient of the weights, one for that of its input. So 2 FLOPs become 6. In attention,
-# backward does 2.5 times the forward: four products, and the scores are computed a second time
-# because they were not kept.
+guess_6 = ...  # compare this length in the real model with that in ours
+predict("01.6", guess_6, a="shorter", b="up to 10 times as long", c="over 10 times as long")
 
 # %%
-assert training == flops.training == 3 * weights + (1 + 2.5) * attention
-print(f"{3 * weights:,} + {int(3.5 * attention):,} = {training:,}")
-
-# %% [markdown]
-# Hence the rule of thumb: training on $D$ tokens costs $6ND$ FLOPs ($D$ is a number of tokens here,
-# not a width). With all parameters as $N$, as it is mostly used, it counts the input embedding,
-# which is only looked up, and leaves out attention. How far off is it? The table divides the exact
-# count for one token by $6N$. The lines under it compare $6ND$ with $2ND$ for the 2 trillion tokens
-# that the real model was trained on.
-
+short, short_67 = count_flops(config, 1), count_flops(real, 1)
+ratio = short_67.weights / short_67.attention / (short.weights / short.attention)
+predict("01.6", measured={"a": ratio < 1, "b": 1 <= ratio <= 10, "c": ratio > 10})
 
 # %%
-def exact_over_6n(c: ModelConfig, length: int) -> str:
-    return f"{count_flops(c, length).training_per_token / (6 * count_parameters(c).total):.2f}"
-
-
-rows = [(n, exact_over_6n(config, n), exact_over_6n(giant, n)) for n in (8, 128, 1024, 4096, 32768)]
-print(text_table(["tokens in a text", "ours", "67 B"], rows))
-assert rows[2][1] == "4.00" and [row[2] for row in rows[3:]] == ["1.10", "1.87"]
-for factor, doing in ((2, "read"), (6, "train on")):
-    print(f"{factor}ND = {factor * big.total * 2e12:.2e} FLOPs to {doing} the tokens")
+curves, lengths = {}, [2**k for k in range(6, 18)]
+for name, c in {"ours": config, "DeepSeek LLM 67B": real}.items():
+    flops = [count_flops(c, n) for n in lengths]
+    curves[name] = (lengths, [100 * f.attention / f.forward for f in flops])
+plot_curves(plt.subplots()[1], curves, "tokens in the text", "attention, % of FLOPs", log_x=True)
 
 # %% [markdown]
-# For the real model, at the 4,096 tokens it was trained with, the exact count is a tenth above the
-# rule: 1.10. At 32,768 tokens it is 1.87 times the rule; for our small model it is 4 times the rule
-# at 1,024 tokens already. Where the ratio is below 1, the look-up table outweighs attention. For
-# the real model, mixing up the two rules is the larger error, by a factor of 3: $2ND$ is what it
-# costs to *read* $D$ tokens, $6ND$ to *train* on them.
+# **Look.** Two rising curves over the length, on a logarithmic axis. Ours passes one half early and
+# ends near 100 %. The curve of the real model has the same shape far to the right. The matrices of a
+# layer grow with the square of the width. Attention grows only with the width.
+
+# %% tags=["exercise"]
+# 01.7
+
+# %%
+multiplied_67 = short_67.weights // 2
+ours_at = equal_length(n_multiplied, n_layers, H, d)
+real_at = equal_length(multiplied_67, 95, 64, 128)
+print(f"equal at {ours_at:,.0f} tokens (ours) and {real_at:,.0f} (the real model)")
+
+# %%
+finding("The real model needs a text more than 10 times as long.", real_at > 10 * ours_at,
+        times=real_at / ours_at)
 
 # %% [markdown]
-# ## A wider dense model costs every token more
+# The real model was trained with texts of 4,096 tokens. How large is the part of attention there?
+
+# %%
+at = count_flops(real, 4096)
+part = at.attention / at.forward
+finding("At 4,096 tokens attention is less than a tenth of the real model's cost.", part < 0.1,
+        part=part)
+
+# %% [markdown]
+# ## What does training cost?
 #
-# Suppose the model should hold more, so we make its feed-forward layers wider and wider.
+# In training, a forward pass gives the **loss**, one number that says how wrong the model is. Then a
+# **backward pass** gives each weight its **gradient**: how the loss changes with this weight.
+
+# %%
+guess_8 = ...  # forward and backward together cost about as much as ... forward passes
+predict("01.8", guess_8, a="2", b="3", c="4")
+
+# %%
+training = measured_flops(model.requires_grad_(True), tokens, backward=True)
+passes = training / forward
+predict("01.8", measured={"a": passes < 2.5, "b": 2.5 <= passes < 3.5, "c": passes >= 3.5})
+print(f"forward {forward:,}, forward and backward {training:,}: {passes:.2f} times")
+
+# %% [markdown]
+# **Look.** It is 3, and a little more. Backward does two products for each weight matrix: one for
+# the gradient of the weights, one for that of its input. So 2 FLOPs become 6.
+
+# %% [markdown]
+# Do weights and attention grow alike? In a text of 2L tokens, a token pays the same for weights and
+# twice as much for attention. So a second measurement separates the two.
+
+# %%
+twice = measured_flops(model, tokens.repeat(1, 2), backward=True)
+once_each, twice_each = training / L, twice / (2 * L)
+of_attention = (twice_each - once_each) / attention
+of_weights = (once_each - of_attention * attention) / weights
+print(f"training costs {of_weights:g} times the weights, {of_attention:g} times the attention")
+
+# %% [markdown]
+# **Look.** Attention costs 3.5 times its forward pass. Backward does four products where forward did
+# two. It also computes the scores again, because they were not stored.
+
+# %%
+finding("Training costs 3 times the weights of a forward pass.", abs(of_weights - 3) < 1e-9,
+        times=of_weights)
+finding("Training costs 3.5 times its attention.", abs(of_attention - 3.5) < 1e-9,
+        times=of_attention)
+
+# %% [markdown]
+# Hence a rule of thumb: training costs 6 FLOPs for each parameter and each token. It is written
+# $6ND$, with N parameters and D tokens (here D is no width). With all parameters as N, it counts the
+# embedding, which is only looked up. It leaves out attention. How wrong is it?
+
+# %% tags=["exercise"]
+# 01.9
+
+# %%
+mine = exact_over_6n(count.total, n_multiplied, n_layers, H, d, L)
+finding("Your ratio agrees with the measured training FLOPs.",
+        abs(mine - training / L / (6 * count.total)) < 1e-9, exact_over_rule=mine)
+
+# %%
+Table(["tokens in the text", "ours", "DeepSeek LLM 67B"], [
+    (n, round(exact_over_6n(count.total, n_multiplied, n_layers, H, d, n), 2),
+     round(exact_over_6n(n_67, multiplied_67, 95, 64, 128, n), 2))
+    for n in (8, 128, 1024, 4096, 32768)
+])
+
+# %% [markdown]
+# **Look.** At its own length, 4,096 tokens, the real model costs 1.10 times the rule. At 32,768
+# tokens it costs 1.87 times the rule. Our small model costs 4 times the rule at 1,024 tokens. A value
+# below 1 means that the embedding, which is free, counts more in the rule than attention costs.
+
+# %%
+exact = exact_over_6n(n_67, multiplied_67, 95, 64, 128, 4096)
+finding("At 4,096 tokens the real model costs more than the rule, by less than 15 %.",
+        1 < exact < 1.15, exact_over_rule=exact)
+
+# %% [markdown]
+# *Reading* a text needs only the forward pass, about $2ND$. To confuse the two rules is an error of
+# a factor of 3.
+
+# %% [markdown]
+# ## What does a larger model cost?
 #
-# **Predict.** Each added parameter adds, to the cost of each token, (a) less than 2 FLOPs, because
-# the wide layer is used more efficiently, (b) exactly 2, (c) more than 2?
+# A model that should hold more needs more parameters. We add them in two ways: a wider feed-forward
+# layer, or more blocks.
 
 # %%
-wider = [replace(config, d_ff=F * times) for times in (1, 2, 4, 8, 16)]
-total = [count_parameters(c).total for c in wider]
-cost = [count_flops(c, L).forward_per_token for c in wider]
-millions = ([n / 1e6 for n in total], [f / 1e6 for f in cost])
-ax = plt.subplots(figsize=(8, 3.4))[1]
-plot_curves(ax, {"dense": millions}, "parameters, millions", "FLOPs per token, millions")
-
-# %% [markdown]
-# **Look.** A straight line: each parameter we add costs every token 2 more FLOPs, whether the token
-# needs it or not. A model with many parameters *and* a low cost would be a point far below the line,
-# and no width of a dense layer leads there.
+guess_10 = ...  # what does each added parameter add to the cost of one token?
+predict("01.10", guess_10, a="less than 2 FLOPs in one of the ways", b="2 FLOPs in both ways",
+        c="2 FLOPs or more, and more than 2 in one of the ways")
 
 # %%
-for c, n, f in zip(wider, total, cost):
-    assert f - cost[0] == 2 * (n - total[0])
-    assert measured_flops(Transformer(c), tokens) == f * L
-print(f"{total[-1] - total[0]:,} more parameters, {cost[-1] - cost[0]:,.0f} more FLOPs per token")
+times = (1, 2, 4, 8, 16)
+ways = {"wider": [replace(config, d_ff=F * t) for t in times],
+        "more blocks": [replace(config, n_layers=n_layers * t) for t in times]}
+size = {way: [count_parameters(c).total for c in cs] for way, cs in ways.items()}
+cost = {way: [count_flops(c, L).forward_per_token for c in cs] for way, cs in ways.items()}
+
+# %%
+added = {way: (cost[way][-1] - one) / (size[way][-1] - count.total) for way in ways}
+low, high = min(added.values()), max(added.values())
+predict("01.10", measured={"a": low < 2, "b": low == high == 2, "c": low >= 2 and high > 2})
+curves = {way: ([n / 1e6 for n in size[way]], [f / 1e6 for f in cost[way]]) for way in ways}
+plot_curves(plt.subplots()[1], curves, "parameters, millions", "FLOPs per token, millions")
 
 # %% [markdown]
-# **What goes wrong.** A dense model can at least share: every 2 of our query heads use the same keys
-# and values. Can we share differently and give 4 query heads 3 heads of keys and values? What cannot
-# be built is refused, with both numbers.
+# **Look.** Two straight lines. Each added parameter of a wider layer costs every token 2 FLOPs. The
+# line for more blocks is steeper, because each block brings its own attention. A model with many
+# parameters and a low cost would lie far below both lines.
 
-# %% tags=["raises-exception"]
-replace(config.attention, n_kv_heads=3)
+# %%
+wider, deeper = added.values()
+finding("A parameter of a wider layer costs exactly 2 FLOPs.", wider == 2, FLOPs=wider)
+
+# %%
+finding("A parameter of more blocks costs more.", deeper > 2, FLOPs=deeper)
+
+# %%
+built = [measured_flops(Transformer(cs[1]), tokens) / L for cs in ways.values()]
+
+# %%
+finding("The built models cost what the lines say.", built == [cs[1] for cs in cost.values()],
+        wider=f"{built[0]:,.0f}", more_blocks=f"{built[1]:,.0f}")
 
 # %% [markdown]
-# FLOPs are not seconds. The next cell times our model, the same model with a layer 16 times wider,
-# and one large matrix product, close to the best this machine can do. Your numbers will differ.
-# Compare the last column: time follows FLOPs only as far as those rates agree.
-
+# ## Are FLOPs seconds?
+#
+# The next cell times our model, a model with a layer 16 times wider, and one large matrix product.
+# They run in turns, nine rounds. Your numbers will differ. If time followed FLOPs alone, the last
+# column would be the same in all rows.
 
 # %% tags=["timing", "nbval-ignore-output"]
-def seconds(run) -> float:
-    return Timer("run()", globals={"run": run}).blocked_autorange(min_run_time=0.3).median
+from minimoe.measure.timing import time_interleaved
 
-
-x, square = tokens.repeat(8, 1), torch.ones(1024, 1024)
+small, wide, square = Transformer(config), Transformer(ways["wider"][-1]), torch.ones(1024, 1024)
+work = {"ours": forward, "16 times wider": cost["wider"][-1] * L, "one product": 2 * 1024**3}
 with torch.inference_mode():
-    times = [seconds(partial(Transformer(c), x)) for c in (wider[0], wider[-1])]
-    times.append(seconds(partial(torch.mm, square, square)))
-work = [8 * L * cost[0], 8 * L * cost[-1], 2 * 1024**3]
-names = ("ours", "16 times wider", "one product")
-rows = [(n, w / 1e9, 1e3 * t, w / t / 1e9) for n, w, t in zip(names, work, times)]
-print(text_table(["run", "GFLOPs", "milliseconds", "GFLOPs per second"], rows))
-assert times[1] > times[0]
+    took = time_interleaved({"ours": lambda: small(tokens), "16 times wider": lambda: wide(tokens),
+                             "one product": lambda: square @ square})
+Table(["run", "GFLOPs", "milliseconds", "GFLOPs per second"], [
+    (run, n / 1e9, 1e3 * took[run].median, n / 1e9 / took[run].median) for run, n in work.items()
+])
+
+# %% tags=["timing", "nbval-ignore-output"]
+rate = {run: n / took[run].median for run, n in work.items()}
+finding("A FLOP of our small model takes longer than one of the large product.",
+        rate["ours"] < rate["one product"], times=rate["one product"] / rate["ours"])
 
 # %% [markdown]
+# ## What can go wrong?
+#
+# H query heads must share G heads of keys and values evenly. The package refuses anything else:
+
+# %%
+expect_error(replace, heads, n_kv_heads=H - 1)
+
+# %% [markdown]
+# ## Play
+#
+# Type a sentence of your own, in any language. The table says what our model pays to read it once,
+# and to train on it once. A Chinese character is three bytes, so it is three tokens.
+
+# %%
+my_sentence = "What does this cost? 多少钱？"
+
+n_bytes = len(my_sentence.encode())
+pays = count_flops(config, max(n_bytes, 1))
+Table(["tokens", "FLOPs to read", "FLOPs to train", "attention, % of reading"], [
+    (n_bytes, f"{pays.forward:,}", f"{pays.training:,}", 100 * pays.attention / pays.forward)
+])
+
+# %% [markdown]
+# Then go back to the settings. Try `G = 1` or `G = 4`, `L = 1024`, or twice the blocks. Which lines
+# still say HOLDS?
+#
 # ## Takeaway
 #
-# - A dense model reads all its weights for every token, comma or Chinese, except for the rows of
-#   the input embedding that belong to other tokens.
-# - Each weight in a matrix costs a token 2 FLOPs to read and 6 to train. Attention comes on top,
-#   grows with the text, and is what $6ND$ leaves out.
-# - Widen a dense model, and its cost rises with its parameters on one straight line. Only a model
-#   that skips weights can leave it.
+# - A dense model reads all its weights for every token, whether comma or Chinese. It leaves out only
+#   the embedding rows of other tokens.
+# - A weight in a matrix costs a token 2 FLOPs to read and 6 to train. Attention comes on top and
+#   grows with the text. The rule $6ND$ leaves it out.
+# - Wider feed-forward layers or more blocks cost every token 2 FLOPs or more for each added
+#   parameter. A model can avoid this only if it skips weights.
 #
-# **Verdict on the claim.** None: no article makes a claim about dense models that could be tested
-# here. Settled: what "all parameters are used" means, to the parameter, and what it costs in FLOPs.
-# Not settled: whether skipped weights save *time* (notebook 04) and what a model loses by skipping
-# them (notebook 09).
+# **Verdict on the claim.** None: no article makes a claim about dense models that this notebook
+# could test. It settles what "all parameters are used" means. It would have been refuted by a token
+# that reads fewer weights than another. Whether skipped weights save time is the question of
+# notebook 04.
 #
-# **Try.**
-#
-# 1. Tie the embeddings (`tie_embeddings=True`). What happens to the parameters, to the FLOPs, and
-#    to the weights one token reads? Decide before you run it.
-# 2. In the table above, $6N$ is too much at 8 tokens and too little at 128. At which length is it
-#    right, by accident?
-# 3. `minimoe.config.moe()` is a Mixture of Experts. Does it lie on the line of the last figure?
-#
-# <details><summary>Answers</summary>
-#
-# 1\. The table is stored once instead of twice, and multiplied as before: fewer parameters, the
-# same FLOPs. The head reads all of it, so now a token reads every parameter there is.
-#
-# ```python
-# tied = replace(config, tie_embeddings=True)
-# assert count_parameters(tied).total == count.total - V * D
-# assert count_flops(tied, L).forward == flops.forward
-# assert touched_parameters(Transformer(tied), tokens[0, :2]).tolist() == [130880, 130880]
-# assert count_parameters(tied).total == 130880
-# ```
-#
-# 2\. Where 3.5 times attention costs as much as 6 FLOPs for each parameter in no matrix (embedding
-# and norms): between 37 and 38 tokens.
-#
-# ```python
-# right = 6 * (count.total - matrices) / (3.5 * 3 * 4 * H * d)
-# assert 37 < right < 38
-# assert count_flops(config, 37).training_per_token < 6 * count.total
-# assert count_flops(config, 38).training_per_token > 6 * count.total
-# ```
-#
-# 3\. Far below it: it has 4.5 times the parameters of our dense model and costs slightly less. A
-# dense model of that size would cost 3.9 times as much.
-#
-# ```python
-# from minimoe.config import moe
-#
-# sparse, sparse_cost = count_parameters(moe()).total, count_flops(moe(), L).forward_per_token
-# assert round(sparse / count.total, 1) == 4.5 and sparse_cost < cost[0]
-# on_the_line = cost[0] + 2 * (sparse - total[0])
-# assert round(on_the_line / sparse_cost, 1) == 3.9
-# ```
-#
-# </details>
-#
-# **Source.** $6ND$ and the cost of attention: Kaplan et al., arXiv 2001.08361, section 2.1, where
-# $N$ leaves out the embeddings. DeepSeek LLM 67B: arXiv 2401.02954 and its published configuration.
-# Attention that computes its scores twice: Dao et al., arXiv 2205.14135.
+# **Source.** Kaplan and others, arXiv 2001.08361, section 2.1: $6N$, where N leaves out the
+# embeddings; it counts half as many FLOPs for attention as we do. DeepSeek LLM, arXiv 2401.02954,
+# Table 2 (sizes, 4,096 tokens). DeepSeekMoE, arXiv 2401.06066, Table 6 (67.4 billion). Ainslie and
+# others, arXiv 2305.13245, section 2.2 (grouped heads). Shazeer, arXiv 2002.05202, section 2
+# (SwiGLU). Dao and others, arXiv 2205.14135, section 3.1 (scores computed again).
 #
 # **Next.** [02 · What does an MoE layer do to one token?](02_moe_layer.ipynb)

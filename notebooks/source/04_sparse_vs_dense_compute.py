@@ -8,9 +8,9 @@
 # predict a layer's time from its FLOPs and bytes, find on *your* machine where sparse starts to
 # win, and say where the lost time goes.
 #
-# *Claims:* `moe-faster` (so it computes faster and uses less energy) and `hardware-fit` (it does
-# very well on some hardware and less well on other). *Needs:* notebooks 02 and 03. *Runs in* about
-# 30 s.
+# *Claims:* `moe-faster` (so it computes faster and uses less energy), `hardware-fit` (it does very
+# well on some hardware and less well on other) and `moe-training-cost` (MoE makes training cheaper).
+# *Needs:* notebooks 02 and 03. *Runs in* about 30 s.
 #
 # Times differ from machine to machine and from run to run. The times printed here come from one
 # thread of the machine that built this page; yours are the ones that count. The text states only
@@ -477,7 +477,10 @@ timing.time_interleaved({"MoE": partial(moe, x)}, rounds=1)
 # FLOPs than a dense layer of as many weights, exactly, and is much faster than that layer in a large
 # batch. Against a dense layer of as many active weights no FLOP is saved, and mostly it was slower:
 # at 16 tokens wherever this was run. Less energy is an estimate under stated assumptions, between
-# 5.5 % and 69 % of *equal total* by the batch, and never less than *equal active*. `hardware-fit`:
+# 5.5 % and 69 % of *equal total* by the batch, and never less than *equal active*; other constants
+# give other shares. `moe-training-cost`: *true elsewhere, not shown at this size*, for one part: in
+# a published pair of models the sparse one took fewer GPU hours for as many tokens, and its FLOPs
+# fell by more than its hours. What equal quality costs is for notebook 09. `hardware-fit`:
 # *shown here, with a condition*. Who wins turns with the batch, the number of experts and the
 # machine, and stands in one list for yours. But four simulated processors are one real one, and what
 # memory, other chips and many of them do to it is left to notebook 17.

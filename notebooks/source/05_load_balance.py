@@ -8,8 +8,9 @@
 # capacity, balance loss and selection bias each repair and what they do not, compute the balance
 # loss and the bias update by hand, and ask of a published balance: balanced over what?
 #
-# *Claim:* `training-tricks` (clever training and not only scale made it good); here one trick of
-# several, balancing without a loss term. *Needs:* notebook 02. *Runs in* about 40 s.
+# *Claims:* `training-tricks` (optimised architecture and training made it good, not only scale),
+# here one trick of several, balancing without a loss term; and `moe-novel` (the architecture is
+# novel). *Needs:* notebook 02. *Runs in* about 40 s.
 #
 # Every model below is trained here, in front of you, on real text. They are tiny and read little:
 # what they show is how routers behave, not how good a method is in a large model.
@@ -429,11 +430,13 @@ assert (gain["balance loss"] < -0.01).all() and (less["balance loss"] > 0.2).all
 # - A balance number needs its scope: with or without noise, one batch or all, which domain. The
 #   value of the balance loss is no such number, and can be below 1.
 #
-# **Verdict on the claim.** `training-tricks`: *shown here, with a condition*. With the model, the
-# text and the steps kept the same, the selection bias alone gave 0.02 to 0.03 bits a byte less than
-# no balancing, in every seed. The condition: a balance loss of weight 0.01 gave as much, so the gain
-# is that of balancing, not of doing it without a loss. Two other tricks, 8-bit floats and predicting
-# several tokens, are for notebooks 12 and 13.
+# **Verdict on the claims.** `training-tricks`: *undecided here*. With the model, the text and the
+# steps kept the same, the selection bias alone gave 0.02 to 0.03 bits a byte less than no balancing,
+# in every seed. A balance loss of weight 0.01 gave as much. But these models read so little that
+# the difference says nothing about a trained one: longer runs must decide. Two other tricks, 8-bit
+# floats and predicting several tokens, are for notebooks 12 and 13. `moe-novel`: *contradicted
+# elsewhere*, for one part: a sparse layer of experts was published in 2017 (arXiv 1701.06538), and
+# so was a balance loss. Balancing by a bias was new in 2024 (arXiv 2408.15664).
 #
 # **Try.**
 #

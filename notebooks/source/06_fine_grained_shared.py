@@ -8,8 +8,8 @@
 # a token can meet, say what stays equal and what does not, compare trained models seed by seed, and
 # see through a common "proof" that a shared expert is needed.
 #
-# *Claims:* `training-tricks` (clever training and not only scale made it good): finer and shared
-# experts are one of the tricks. *Needs:* notebooks 02 and 03. *Runs in* about 40 s.
+# *Claim:* `moe-novel` (the architecture is innovative, unique or novel): finer and shared experts
+# are DeepSeek's own variant. *Needs:* notebooks 02 and 03. *Runs in* about 40 s.
 
 # %%
 from dataclasses import replace
@@ -390,10 +390,11 @@ print(f"between the retrained: {1.811 - 1.806:.3f}; by disabling: {2.414 - 1.808
 # - To disable a part of a trained model shows that this model uses it, not that a model needs it.
 #   Only training without it shows that.
 #
-# **Verdict on the claim.** `training-tricks`: *shown here, with a condition*, for another trick
-# (notebook 05). On this one: the arithmetic (equal size, more sets) is exact. That it makes a model
-# better is *true elsewhere, not shown at this size* on real text, and shown for finer experts on the
-# made-up languages only; for the shared expert we found less overlap, and no gain.
+# **Verdict on the claim.** `moe-novel`: *contradicted elsewhere*, for one part: a sparse layer of
+# experts was published in 2017 (arXiv 1701.06538). Finer and shared experts were new in DeepSeekMoE
+# (2024, arXiv 2401.06066). How much they give is not decided here: the arithmetic (equal size, more
+# sets) is exact, but on real text the runs are short, and the spread over the seeds is too wide to
+# exclude a gain like the published ones.
 #
 # **Try.**
 #

@@ -7,7 +7,7 @@
 # **You will be able to** measure what an expert goes by, with a control and an interval; tell a
 # specialist in a topic from a specialist in a character; take an expert away and see who misses it.
 #
-# *Claims:* `moe-questions` (different experts handle different questions), `bilingual` (trained on
+# *Claims:* `moe-questions` (different parts handle different questions), `bilingual` (trained on
 # English and Chinese, strong in both), `moe-sparse` (only the parts that a task needs are active)
 # and `open-inspect` (open weights can be inspected). *Needs:* notebook 02. *Runs in* about 20 s.
 #
@@ -383,8 +383,8 @@ print(text_table(["model", "MaxVio, worst layer", "byte, last layer", "domain, l
 #
 # ## Two languages, one model
 #
-# A Chinese character is three bytes, so a loss *per byte* flatters Chinese. What does a character
-# cost?
+# A Chinese character is three bytes, and says more than an English letter. So neither a loss per
+# byte nor one per character compares the languages fairly; parallel sentences would. Both numbers:
 
 # %%
 bits = bits_per_byte(model, [batch], held_out.domains)
@@ -405,9 +405,10 @@ assert all(bits[name] < 8 for name in held_out.domains)
 #   the position not at all. A sentence and its translation use different experts.
 # - An expert can be all but one language's own: taken away, one language pays and others do not.
 #
-# **Verdict on the claims.** `moe-questions`: *misleading*. Experts do differ, but a topic told next
-# to nothing about them, and a byte a great deal; published analyses of large models say the same of
-# topics and syntax. `bilingual`: *true elsewhere, not shown at this size*. One small model reads
+# **Verdict on the claims.** `moe-questions`: *undecided here*. Experts do differ, and a byte told a
+# great deal about them. But the test of topics had no positive control: it might miss a difference
+# that is there. Published analyses disagree. Mixtral found no experts by topic; OLMoE and
+# DeepSeek-V3 found clear differences between domains. `bilingual`: *true elsewhere, not shown at this size*. One small model reads
 # both languages and gives them different experts; how well the large ones do in both is for
 # their published tests to say. `moe-sparse`: *shown here, with a condition*. What is active is
 # chosen for each byte, by what the byte is, and not for a task. `open-inspect`: *shown here, with a
@@ -447,7 +448,7 @@ assert all(bits[name] < 8 for name in held_out.domains)
 # </details>
 #
 # **Source.** Mixtral, arXiv 2401.04088, section 5 (same first choice at layer 15: 27 to 28 %, chance
-# 12.5 %); OLMoE, arXiv 2409.02060 (saturation: about 60 % of
+# 12.5 %); OLMoE, arXiv 2409.02060 (domains: section 5.3; saturation: about 60 % of
 # the final top-8 choices of 64 experts after 1 % of pre-training; co-activation); DeepSeek-V3, arXiv 2412.19437, section 4.5.3; MaxVio: arXiv 2408.15664.
 #
 # **Next.** [08 · Which routing bugs still train?](08_routing_bugs.ipynb)

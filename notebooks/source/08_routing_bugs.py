@@ -392,4 +392,4 @@ print("every wrong model fails a probe, and the right one fails none")
 # DeepSeek-V2, arXiv 2405.04434 (groups).
 #
 # **Next.** Notebook 09 · Does sparse learn more than dense, and at equal what? Until it is built, the
-# [map](00_map.ipynb) shows what there is.
+# [map](00_start.ipynb) shows what there is.

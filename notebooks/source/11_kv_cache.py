@@ -8,8 +8,8 @@
 # its configuration, explain latent attention and its absorbed form, and say which part of
 # "93.3 % less cache" is latent attention and which is not.
 #
-# *Claims:* `long-context` (the model has very long context windows) and a part of `open-inspect`
-# (open weights let anyone inspect, understand and audit it). *Needs:* notebooks 01 and 02.
+# *Claims:* `long-context` (the model has exceptionally long context windows) and `moe-novel` (the
+# architecture is novel): latent attention is DeepSeek's own. *Needs:* notebooks 01 and 02.
 # *Runs in* about 25 s.
 #
 # All weights here are **random**. Bytes, FLOPs and equal results do not depend on training. How
@@ -487,13 +487,13 @@ for bits in (8, 6, 4):
 # - "93.3 % less" compares two whole systems. Layer by layer and at equal bits, latent attention
 #   saves 71.9 % against 8 groups.
 #
-# **Verdict on the claims.** `long-context`: *arithmetic checked*. What makes a long context
-# affordable is right to the byte: 131,072 tokens take 9.2 GB in DeepSeek-V3, and 67.6 GB in a dense
-# model of 405 billion parameters. But attention still reads all of it for each new token, and
-# neither what a trained model makes of a long context nor what sharing costs in quality was tested
-# here. `open-inspect`: *shown here, with a condition*. From published configurations anyone can
-# compute the cache, and correct what is said about it. That is counting; it took no weights, and it
-# explains nothing that the model says.
+# **Verdict on the claims.** `long-context`: *contradicted elsewhere*, for the length, which is what
+# was claimed. V3's window is 128K tokens; that of Llama 3.1 is 131,072 (July 2024), and
+# MiniMax-Text-01 has up to 4 million (January 2025). What the cache of that length takes follows to
+# the byte: 9.2 GB in DeepSeek-V3, and 67.6 GB in a dense model of 405 billion parameters. What a
+# trained model makes of a long context was not tested. `moe-novel`: *contradicted elsewhere*, for
+# one part: a sparse layer of experts was published in 2017 (arXiv 1701.06538). Latent attention was
+# new in DeepSeek-V2 (2024, arXiv 2405.04434).
 #
 # **Try.**
 #
@@ -557,7 +557,9 @@ for bits in (8, 6, 4):
 # **Source.** MQA: Shazeer, arXiv 1911.02150. GQA: arXiv 2305.13245. MLA, 93.3 %, the 6 bits
 # (section 3.2.3) and the comparison with multi-head attention (Table 9): DeepSeek-V2, arXiv
 # 2405.04434. Bytes per token of three models: Table 1 of arXiv 2505.09343. Rotary positions: arXiv
-# 2104.09864. Windows: the published configuration of gpt-oss-120b.
+# 2104.09864. Windows of attention: the published configuration of gpt-oss-120b. Length of context:
+# README of github.com/deepseek-ai/DeepSeek-V3, section 3; configuration and model card of Llama 3.1;
+# MiniMax-01, arXiv 2501.08313, abstract.
 #
 # **Next.** Notebook 12 · How few bits can a model train with? Until it is built, the
-# [map](00_map.ipynb) shows what comes.
+# [map](00_start.ipynb) shows what comes.

@@ -1,7 +1,7 @@
 """The benchmark: an MoE layer beside a dense one, and beside transformers' layer.
 
-plan.py says what is timed, records.py what was measured. layers.py and steps.py measure, theirs.py
-builds what ours is compared with, run.py runs it all, output.py shows the result.
+records.py says what is timed and holds what was measured. layers.py and steps.py measure, run.py
+runs it all, output.py shows the result.
 """
 
 from minimoe.experiments.bench.output import as_json, report

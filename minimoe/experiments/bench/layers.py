@@ -1,71 +1,62 @@
-"""Time a layer beside a dense one and beside transformers', in one interleaved run."""
+"""Time layers beside a dense one and beside transformers', in one interleaved run."""
 
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minimoe.experiments.bench.plan import IMPLEMENTATIONS, ROUNDS, Shape
-from minimoe.experiments.bench.records import Growth, LayerRow, Machine, dtype_of
-from minimoe.experiments.bench.theirs import check_same, mixtral_layer
-from minimoe.measure.timing import Rounds, Timing, time_interleaved
+from minimoe.config import AttentionConfig, ModelConfig
+from minimoe.experiments.bench.records import (
+    IMPLEMENTATIONS,
+    ROUNDS,
+    LayerRow,
+    Machine,
+    Shape,
+    dtype_of,
+)
+from minimoe.measure.timing import Name, Rounds, Timing, time_interleaved
 from minimoe.model.feed_forward import SwiGLU
 from minimoe.model.moe import MoE
 from minimoe.model.parameters import initialize_
+from minimoe.model.transformer import Transformer
+from minimoe.zoo.configs import hub_config_from
+from minimoe.zoo.tensors import hub_tensors
 
 AT_LEAST = 0.01  # seconds of one timed run: a shorter one is repeated inside it
 
+Compute = Callable[[Tensor], Tensor]  # from tokens [T, D] to tokens
 
-def time_layer(
-    shape: Shape,
+
+def time_layers(
+    cases: Sequence[tuple[Shape, str]],
     machine: Machine,
     device: str = "cpu",
-    dtypes: Sequence[str] = ("float32",),
-    with_transformers: bool = False,
+    names: Sequence[str] = ("dense", "ours"),
     *,
     n_rounds: int = ROUNDS,
     rounds: Rounds = range,
 ) -> list[LayerRow]:
-    """Time a layer, in every dtype, beside all that it is compared with.
+    """Time layers, each a shape and a dtype, beside all that they are compared with.
 
     Forward and backward with fresh gradients for a batch, forward alone for a single token.
+    transformers' layers are timed in float32 only.
     """
-    runs: dict[str, Callable[[], object]] = {}
-    for dtype in dtypes:
+    runs: dict[tuple[Shape, str, str], Callable[[], object]] = {}
+    for shape, dtype in cases:
         x, dy = _batch(shape, device, dtype)
-        also = with_transformers and dtype == "float32"
-        for name, contender in _contenders(shape, x, also).items():
-            run = functools.partial(contender.compute, x)
-            runs[f"{dtype} {name}"] = _learning(contender, x, dy) if shape.backward else run
-    timings = timed(runs, device, not shape.backward, n_rounds, rounds)
+        for name, (module, compute) in _contenders(shape, x, names).items():
+            run = functools.partial(compute, x)
+            learning = _learning(module, compute, x, dy)
+            runs[shape, dtype, name] = learning if shape.backward else run
+    timings = timed(runs, device, not cases[0][0].backward, n_rounds, rounds)
     return [
-        LayerRow(
-            shape,
-            dtype,
-            {name.split()[1]: timings[name] for name in runs if name.startswith(f"{dtype} ")},
-            machine,
-        )
-        for dtype in dtypes
+        LayerRow(*case, {at[2]: timings[at] for at in runs if at[:2] == case}, machine)
+        for case in cases
     ]
-
-
-def time_growth(
-    shapes: tuple[Shape, ...], machine: Machine, device: str, n_rounds: int, rounds: Rounds
-) -> Growth:
-    """Time layers that differ only in their number of experts."""
-    runs: dict[str, Callable[[], object]] = {}
-    for shape in shapes:
-        x, dy = _batch(shape, device, "float32")
-        runs[str(shape.n_experts)] = _learning(_contenders(shape, x, False)["ours"], x, dy)
-    timings = timed(runs, device, False, n_rounds, rounds)
-    pairs = zip(shapes, timings.values(), strict=True)
-    return Growth(
-        tuple(LayerRow(shape, "float32", {"ours": timing}, machine) for shape, timing in pairs)
-    )
 
 
 def _batch(
@@ -78,51 +69,45 @@ def _batch(
     return x.requires_grad_(shape.backward), dy
 
 
-@dataclass(frozen=True)
-class _Contender:
-    """A module, and how it is called with tokens [T, D] to give tokens."""
-
-    module: nn.Module
-    compute: Callable[[Tensor], Tensor]
-
-
-def _contenders(shape: Shape, x: Tensor, with_transformers: bool) -> dict[str, _Contender]:
+def _contenders(
+    shape: Shape, x: Tensor, names: Sequence[str]
+) -> dict[str, tuple[nn.Module, Compute]]:
     """The dense layer, ours, and transformers' with our weights, which give the same outputs."""
     dense, ours = SwiGLU(shape.d_model, shape.d_ff), MoE(shape.config)
     initialize_(dense, 0)
-    contenders = {
-        "dense": _Contender(dense, dense),
-        "ours": _Contender(ours, lambda x: ours(x)[0]),
+    known: dict[str, tuple[nn.Module, Compute]] = {
+        "dense": (dense, dense),
+        "ours": (ours, lambda x: ours(x)[0]),
     }
-    theirs = IMPLEMENTATIONS if with_transformers else ()
-    contenders |= {name: _Contender(*mixtral_layer(ours, name)) for name in theirs}
-    for contender in contenders.values():
-        contender.module.to(x.device, x.dtype)
+    theirs = [name for name in names if name in IMPLEMENTATIONS and x.dtype == torch.float32]
+    known |= {name: mixtral_layer(ours, name) for name in theirs}
+    for module, _ in known.values():
+        module.to(x.device, x.dtype)
     with torch.no_grad():
         for name in theirs:
-            check_same(name, ours(x)[0], contenders[name].compute(x))
-    return contenders
+            check_same(name, ours(x)[0], known[name][1](x))
+    return {name: known[name] for name in names if name in known}
 
 
-def _learning(contender: _Contender, x: Tensor, dy: Tensor) -> Callable[[], object]:
+def _learning(module: nn.Module, compute: Compute, x: Tensor, dy: Tensor) -> Callable[[], None]:
     """Forward and backward, with fresh gradients."""
-    tensors = [x, *contender.module.parameters()]
+    tensors = [x, *module.parameters()]
 
     def run() -> None:
         for tensor in tensors:
             tensor.grad = None
-        contender.compute(x).backward(dy)
+        compute(x).backward(dy)
 
     return run
 
 
 def timed(
-    runs: Mapping[str, Callable[[], object]],
+    runs: Mapping[Name, Callable[[], object]],
     device: str,
     inference: bool,
     n_rounds: int,
     rounds: Rounds,
-) -> dict[str, Timing]:
+) -> dict[Name, Timing]:
     """Seconds of each run; all are repeated as often as the quickest needs to last AT_LEAST."""
 
     def repeated(run: Callable[[], object], n: int) -> None:
@@ -144,10 +129,6 @@ def timed(
 def repeats(run: Callable[[int], object], clock: Callable[[], float] = time.perf_counter) -> int:
     """Find how many repeats last AT_LEAST, twice in turn; a power of 2.
 
-    Args:
-        run: gets the number of repeats.
-        clock: seconds.
-
     Returns:
         4 for a run of 0.003 s.
     """
@@ -162,3 +143,48 @@ def repeats(run: Callable[[int], object], clock: Callable[[], float] = time.perf
     while too_short(n) or too_short(n):
         n *= 2
     return n
+
+
+def mixtral_layer(ours: MoE, implementation: str) -> tuple[nn.Module, Compute]:
+    """transformers' Mixtral layer with the weights of ours, and how it reads tokens [T, D]."""
+    d_model = ours.config.d_model
+    attention = AttentionConfig(d_model=d_model, n_heads=1, n_kv_heads=1, d_head=d_model)
+    config = ModelConfig(n_layers=1, attention=attention, moe=ours.config)
+    layer = mixtral_model(config, implementation).model.layers[0].mlp
+    with torch.no_grad():
+        layer.gate.weight.copy_(ours.router.weight)
+        layer.experts.gate_up_proj.copy_(ours.experts.gate_up)
+        layer.experts.down_proj.copy_(ours.experts.down)
+    return layer, lambda x: layer(x.unsqueeze(0)).squeeze(0)
+
+
+def mixtral_model(config: ModelConfig, implementation: str) -> Any:
+    """transformers' Mixtral with the weights of `Transformer(config)`."""
+    import transformers  # only here, since it is optional and large
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    tensors = hub_tensors(Transformer(config), "mixtral").items()
+    theirs = transformers.MixtralForCausalLM.from_pretrained(
+        None,
+        config=transformers.MixtralConfig(**hub_config_from(config)),
+        state_dict={at: tensor.stored() for at, tensor in tensors},
+        dtype=torch.float32,
+        experts_implementation=implementation,
+    )
+    for parameter in theirs.parameters():
+        parameter.data = parameter.data.clone()  # no longer the same memory as ours
+    return theirs.train()
+
+
+def check_same(name: str, ours: Float[Tensor, "T D"], theirs: Float[Tensor, "T D"]) -> None:
+    """Make sure that two implementations compute the same, before their times are compared.
+
+    One token in a thousand may differ: in float32 a near tie of two experts may go either way.
+
+    Raises:
+        AssertionError: they do not.
+    """
+    same = torch.isclose(ours, theirs, rtol=1e-4, atol=1e-5).all(-1).double().mean()
+    if same < 0.999:
+        raise AssertionError(f"{name}: only {float(same):.1%} of the tokens have our outputs")

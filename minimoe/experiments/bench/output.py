@@ -1,18 +1,27 @@
 """The benchmark as text for a terminal, as JSON, and as a picture."""
 
 import json
+import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from minimoe.experiments.bench.plan import IMPLEMENTATIONS, MEMORY_STEPS
-from minimoe.experiments.bench.records import Benchmark, Growth, LayerRow, Machine, StepRows
+from minimoe.experiments.bench.records import (
+    IMPLEMENTATIONS,
+    MEMORY_STEPS,
+    Benchmark,
+    LayerRow,
+    Machine,
+    StepRows,
+    growth_of,
+)
 from minimoe.formulas.energy import horowitz
 from minimoe.measure.timing import Ratio, Timing
 from minimoe.show.speed import speed_picture
-from minimoe.show.tables import MISSING, si, text_table
+from minimoe.show.tables import si, text_table
 
+BOTH = ("dense", "ours")
 INSTALL = (
     "transformers is not installed, so nothing is compared with it; to compare: "
     'pip install -e ".[parity]".'
@@ -39,7 +48,7 @@ def report(benchmark: Benchmark) -> str:
         *(_layers_text(benchmark.layers) if benchmark.layers else []),
         *(part for name, model in benchmark.models.items() for part in _model_text(name, model)),
         *(_growth_text(benchmark.growth) if benchmark.growth else []),
-        *([] if benchmark.with_transformers else [_wrapped(INSTALL)]),
+        *([] if benchmark.with_transformers else [textwrap.fill(INSTALL, 100)]),
         f"Medians of {benchmark.n_rounds} rounds in turn; {benchmark.seconds:.0f} s in all.",
     ]
     return "\n\n".join(parts)
@@ -70,36 +79,39 @@ def _layers_text(rows: Sequence[LayerRow]) -> list[str]:
             f"{row.shape.top_k} of {row.shape.n_experts}",
             f"{row.shape.d_model} × {row.shape.d_expert}",
             f"{row.shape.n_tokens:,}",
-            *(_seconds(row.timings.get(name)) for name in timed),
+            *(si(row.timings[n].median, "s") if n in row.timings else None for n in timed),
             _ratio(row.to_dense),
             _ratio(row.to_best),
         ]
         for row in rows
     ]
-    first = text_table(headers, cells, align="lrrrrrrrrr")
-    headers = ["", "of peak: dense", "ours", "predicted: dense", "error", "ours", "error",
-               "energy (estimate): dense", "ours"]  # fmt: skip
-    cells = [
-        [
-            row.name,
-            *(_percent(row.share_of_peak(name)) for name in ("dense", "ours")),
-            *(cell for name in ("dense", "ours") for cell in _prediction(row, name)),
-            *(si(row.joules(name), "J") for name in ("dense", "ours")),
-        ]
-        for row in rows
-    ]
-    second = text_table(headers, cells, align="lrrrrrrrr")
-    return [first, _wrapped(LAYER_COLUMNS), second, _wrapped(PREDICTED_COLUMNS)]
+    more = ["", "of peak: dense", "ours", "predicted: dense", "error", "ours", "error",
+            "energy (estimate): dense", "ours"]  # fmt: skip
+    first = _part(headers, cells, LAYER_COLUMNS)
+    return first + _part(more, [_predicted(row) for row in rows], PREDICTED_COLUMNS)
+
+
+def _predicted(row: LayerRow) -> list[Any]:
+    """Shares of peak, predicted seconds with their errors, joules: of dense and of ours."""
+    shares: list[Any] = []
+    predictions: list[Any] = []
+    energies: list[Any] = []
+    for name in BOTH:
+        share, seconds, error, joules = row.figures(name).values()
+        shares.append(share and f"{100 * share:.{0 if share >= 0.095 else 1}f} %")
+        predictions += [seconds and si(seconds, "s"), error and f"{100 * error:+.0f} %"]
+        energies.append(joules and si(joules, "J"))
+    return [row.name, *shares, *predictions, *energies]
 
 
 def _model_text(kind: str, model: StepRows) -> list[str]:
     cells = [
         [
             name if name == "ours" else f"transformers, {name}",
-            _seconds(timing),
+            si(timing.median, "s"),
             f"{round(model.tokens_per_second(name)):,}",
-            MISSING if name == "ours" else _ratio(model.timings["ours"].ratio(timing)),
-            si(model.peak_bytes.get(name) or float("nan"), "B"),
+            None if name == "ours" else _ratio(model.timings["ours"].ratio(timing)),
+            si(model.peak_bytes.get(name) or math.nan, "B"),
         ]
         for name, timing in model.timings.items()
     ]
@@ -114,123 +126,97 @@ def _model_text(kind: str, model: StepRows) -> list[str]:
         f"held during {MEMORY_STEPS} steps (VmHWM) less what it held before the first (VmRSS), on "
         "a GPU what torch allocated; in a process of its own each, for ours and the faster other."
     )
-    return [text_table(headers, cells, align="lrrrr"), _wrapped(meaning)]
+    return _part(headers, cells, meaning)
 
 
-def _growth_text(growth: Growth) -> list[str]:
-    first = growth.rows[0].shape
+def _growth_text(rows: Sequence[LayerRow]) -> list[str]:
+    first = rows[0].shape
     cells = [
         [
             row.shape.n_experts,
             si(row.timings["ours"].median / row.shape.n_tokens, "s"),
-            _ratio(growth.times_as_long(row)),
-            MISSING if predicted is None else f"{predicted:.2f}",
+            _ratio(ratio),
+            predicted and f"{predicted:.2f}",
         ]
-        for row in growth.rows
-        for predicted in [growth.predicted_times_as_long(row)]
+        for row, ratio, predicted in growth_of(rows)
     ]
     headers = ["experts", "time per token", f"times as long as {first.n_experts}", "predicted"]
     meaning = (
         f"Forward and backward at fixed active parameters: {first.top_k} experts a token, "
         f"d_model {first.d_model}, d_expert {first.d_expert}, {first.n_tokens:,} tokens."
     )
-    return [text_table(headers, cells, align="rrrr"), _wrapped(meaning)]
+    return _part(headers, cells, meaning)
 
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 100)
+def _part(headers: Sequence[str], cells: Sequence[Sequence[Any]], meaning: str) -> list[str]:
+    """A table and what its columns mean; all but names stand to the right."""
+    align = ("r" if headers[0] == "experts" else "l") + "r" * (len(headers) - 1)
+    return [text_table(headers, cells, align=align), textwrap.fill(meaning, 100)]
 
 
-def _seconds(timing: Timing | None) -> str:
-    return MISSING if timing is None else si(timing.median, "s")
-
-
-def _percent(share: float | None) -> str:
-    if share is None:
-        return MISSING
-    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
-
-
-def _ratio(ratio: Ratio | None) -> str:
+def _ratio(ratio: Ratio | None) -> str | None:
     if ratio is None:
-        return MISSING
+        return None
     low, high = ratio.quartiles
     return f"{ratio.median:.2f} [{low:.2f}–{high:.2f}]"
 
 
-def _prediction(row: LayerRow, name: str) -> tuple[str, str]:
-    predicted, error = row.predicted(name), row.error(name)
-    if predicted is None or error is None:
-        return MISSING, MISSING
-    return si(predicted.seconds, "s"), f"{100 * error:+.0f} %"
-
-
 def as_json(benchmark: Benchmark) -> str:
     """Write every number of the tables, unrounded, and the seconds of every round."""
-    growth = benchmark.growth
+    growth = [
+        {
+            "n_experts": row.shape.n_experts,
+            "shape": row.shape,
+            "timing": row.timings["ours"],
+            "times_as_long": ratio,
+            "predicted_times_as_long": predicted,
+        }
+        for row, ratio, predicted in growth_of(benchmark.growth)
+    ]
     result = {
-        "machine": asdict(benchmark.machine),
+        "machine": benchmark.machine,
         "rounds": benchmark.n_rounds,
         "seconds": benchmark.seconds,
         "layers": [_layer_json(row) for row in benchmark.layers],
         "models": {name: _model_json(model) for name, model in benchmark.models.items()},
-        "growth": None if growth is None else _growth_json(growth),
+        "growth": growth or None,
     }
-    return json.dumps(result, indent=1)
+    return json.dumps(result, indent=1, default=_json)
+
+
+def _json(value: Any) -> dict[str, Any]:
+    """A record as JSON has it."""
+    if isinstance(value, Timing):
+        return {"median_seconds": value.median, "seconds": value.seconds}
+    if isinstance(value, Ratio):
+        return {"median": value.median, "quartiles": value.quartiles}
+    return asdict(value)
 
 
 def _layer_json(row: LayerRow) -> dict[str, Any]:
-    def both(measured: Callable[[str], Any]) -> dict[str, Any]:
-        return {name: measured(name) for name in ("dense", "ours")}
-
+    figures = {name: row.figures(name) for name in BOTH}
     return {
         "name": row.name,
-        "shape": asdict(row.shape),
+        "shape": row.shape,
         "dtype": row.dtype,
         "backward": row.shape.backward,
-        "timings": {name: _timing_json(timing) for name, timing in row.timings.items()},
-        "ours_to_dense": _ratio_json(row.to_dense),
+        "timings": row.timings,
+        "ours_to_dense": row.to_dense,
         "best_of_transformers": row.best,
-        "ours_to_best_of_transformers": _ratio_json(row.to_best),
-        "share_of_peak": both(row.share_of_peak),
-        "predicted_seconds": {
-            name: found and found.seconds for name, found in both(row.predicted).items()
-        },
-        "prediction_error": both(row.error),
-        "estimated_joules": both(row.joules),
+        "ours_to_best_of_transformers": row.to_best,
+        **{key: {name: figures[name][key] for name in BOTH} for key in figures["ours"]},
     }
 
 
 def _model_json(model: StepRows) -> dict[str, Any]:
     return {
-        "n_tokens": model.n_tokens,
-        "timings": {name: _timing_json(timing) for name, timing in model.timings.items()},
+        "n_tokens": model.batch[0] * model.batch[1],
+        "timings": model.timings,
         "tokens_per_second": {name: model.tokens_per_second(name) for name in model.timings},
         "best_of_transformers": model.best,
-        "ours_to_best_of_transformers": _ratio_json(model.to_best),
-        "peak_bytes": dict(model.peak_bytes),
+        "ours_to_best_of_transformers": model.to_best,
+        "peak_bytes": model.peak_bytes,
     }
-
-
-def _growth_json(growth: Growth) -> list[dict[str, Any]]:
-    return [
-        {
-            "n_experts": row.shape.n_experts,
-            "shape": asdict(row.shape),
-            "timing": _timing_json(row.timings["ours"]),
-            "times_as_long": _ratio_json(growth.times_as_long(row)),
-            "predicted_times_as_long": growth.predicted_times_as_long(row),
-        }
-        for row in growth.rows
-    ]
-
-
-def _timing_json(timing: Timing) -> dict[str, Any]:
-    return {"median_seconds": timing.median, "seconds": timing.seconds}
-
-
-def _ratio_json(ratio: Ratio | None) -> dict[str, Any] | None:
-    return None if ratio is None else {"median": ratio.median, "quartiles": ratio.quartiles}
 
 
 def picture(benchmark: Benchmark, form: str = "png") -> bytes | None:
@@ -240,27 +226,25 @@ def picture(benchmark: Benchmark, form: str = "png") -> bytes | None:
         The content of a file of that form, "png" or "svg"; None if there is neither: a model alone,
         without transformers.
     """
-    rows, growth = benchmark.layers, benchmark.growth
-    labels = [row.name.replace(" ", "\n") for row in rows]
-    to_best = dict(zip(labels, (row.to_best for row in rows), strict=True))
-    to_best |= {name: model.to_best for name, model in benchmark.models.items()}
+    rows = {row.name.replace(" ", "\n"): row for row in benchmark.layers}
+    to_best = {label: row.to_best for label, row in {**rows, **benchmark.models}.items()}
     ratios = {
         "ours ÷ dense of equal active FLOPs": {
-            label: _bar(row.to_dense) for label, row in zip(labels, rows, strict=True)
+            label: _bar(row.to_dense) for label, row in rows.items()
         },
         "ours ÷ best of transformers": {
-            name: _bar(ratio) for name, ratio in to_best.items() if ratio is not None
+            label: _bar(ratio) for label, ratio in to_best.items() if ratio is not None
         },
     }
+    points = growth_of(benchmark.growth)
+    n_experts = [row.shape.n_experts for row, _, _ in points]
+    known = [predicted for _, _, predicted in points if predicted is not None]
     curves: dict[str, tuple[Sequence[int], Sequence[Sequence[float]]]] = {}
-    if growth is not None:
-        n_experts = [row.shape.n_experts for row in growth.rows]
-        rounds = [growth.times_as_long(row).rounds for row in growth.rows]
-        curves["measured"] = (n_experts, list(zip(*rounds, strict=True)))
-        predicted = [growth.predicted_times_as_long(row) for row in growth.rows]
-        known = [value for value in predicted if value is not None]
-        if known:
-            curves["predicted by the roofline"] = (n_experts, [known])
+    if points:
+        rounds = zip(*(ratio.rounds for _, ratio, _ in points), strict=True)
+        curves["measured"] = (n_experts, list(rounds))
+    if known:
+        curves["predicted by the roofline"] = (n_experts, [known])
     bars = {series: found for series, found in ratios.items() if found}
     if not bars and not curves:
         return None

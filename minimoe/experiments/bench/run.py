@@ -11,21 +11,12 @@ from pathlib import Path
 import torch
 
 from minimoe.errors import InputError
-from minimoe.experiments.bench.layers import time_growth, time_layer
+from minimoe.experiments.bench import records
+from minimoe.experiments.bench.layers import time_layers
 from minimoe.experiments.bench.output import picture
-from minimoe.experiments.bench.plan import (
-    BATCH,
-    GROWTH,
-    MODELS,
-    PARTS,
-    QUICK_PARTS,
-    QUICK_ROUNDS,
-    ROUNDS,
-    SHAPES,
-)
-from minimoe.experiments.bench.records import Benchmark, Machine, dtype_of
+from minimoe.experiments.bench.records import PARTS, Benchmark, LayerRow, Machine, Shape
 from minimoe.experiments.bench.steps import time_model
-from minimoe.files import usable_folder, write_file
+from minimoe.files import usable_file, write_file
 from minimoe.measure.timing import Rounds, measure_peak
 
 
@@ -46,50 +37,46 @@ def run_benchmark(
         parts: of PARTS; None for all, or for those of QUICK_PARTS.
         quick: fewer parts, rounds and points.
         bfloat16: the layers in bfloat16 too, beside a dense layer in bfloat16.
-        device: "cpu" or "cuda".
         say: gets lines for the user.
         progress: gets the first round and the number of rounds, returns an iterable over them.
-
-    Returns:
-        What was measured.
 
     Raises:
         InputError: an unknown part, no such device, or another kind of figure.
         OSError: `out` cannot be written to.
     """
     began = time.perf_counter()
-    wanted = parts if parts is not None else QUICK_PARTS if quick else PARTS
+    wanted = parts if parts is not None else records.QUICK_PARTS if quick else PARTS
     _check(out, wanted, device)
     with_transformers = importlib.util.find_spec("transformers") is not None
-    n_rounds = QUICK_ROUNDS if quick else ROUNDS
+    names = ("ours", *(records.IMPLEMENTATIONS if with_transformers else ()))
+    n_rounds = records.QUICK_ROUNDS if quick else records.ROUNDS
     say(f"timing {', '.join(wanted)}: {n_rounds} rounds each")
     dtypes = ("float32", "bfloat16") if bfloat16 else ("float32",)
     machine = describe_machine(device, dtypes)
     rounds = _one_bar(progress, len(set(wanted)) * n_rounds)
-    beside = (device, dtypes, with_transformers)
-    layers = [
+
+    def layers(
+        shapes: Sequence[Shape], dtypes: Sequence[str], names: Sequence[str]
+    ) -> list[LayerRow]:
+        cases = [(shape, dtype) for shape in shapes for dtype in dtypes]
+        return time_layers(cases, machine, device, names, n_rounds=n_rounds, rounds=rounds)
+
+    timed = [
         row
-        for shape in SHAPES
+        for shape in records.SHAPES
         if shape.name in wanted
-        for row in time_layer(shape, machine, *beside, n_rounds=n_rounds, rounds=rounds)
+        for row in layers([shape], dtypes, ("dense", *names))
     ]
     models = {
-        name: time_model(config, BATCH, device, with_transformers, n_rounds, rounds)
-        for name, config in MODELS.items()
+        name: time_model(config, records.BATCH, device, names, n_rounds, rounds)
+        for name, config in records.MODELS.items()
         if name in wanted
     }
-    growth = None
-    if "growth" in wanted:
-        sizes = GROWTH[::3] if quick else GROWTH
-        growth = time_growth(sizes, machine, device, n_rounds, rounds)
+    sizes = records.GROWTH[::3] if quick else records.GROWTH
+    growth = layers(sizes, ("float32",), ("ours",)) if "growth" in wanted else []
+    seconds = time.perf_counter() - began
     benchmark = Benchmark(
-        machine=machine,
-        layers=tuple(layers),
-        models=models,
-        growth=growth,
-        with_transformers=with_transformers,
-        n_rounds=n_rounds,
-        seconds=time.perf_counter() - began,
+        machine, tuple(timed), models, tuple(growth), with_transformers, n_rounds, seconds
     )
     drawn = picture(benchmark, out.suffix[1:])
     if drawn is not None:
@@ -108,7 +95,7 @@ def _check(out: Path, parts: Sequence[str], device: str) -> None:
         raise InputError(f"the figure's name must end in .png or .svg, got {out.name!r}")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device must be cpu: torch finds 0 CUDA devices here, got cuda")
-    usable_folder(out.parent)
+    usable_file(out)
 
 
 def _one_bar(progress: Rounds, total: int) -> Rounds:
@@ -133,7 +120,7 @@ def describe_machine(device: str, dtypes: Iterable[str]) -> Machine:
         n_threads=torch.get_num_threads(),
         torch=torch.__version__,
         device="cpu" if on_cpu else torch.cuda.get_device_name(),
-        peaks={dtype: measure_peak(dtype_of(dtype)) for dtype in dtypes} if on_cpu else {},
+        peaks={dtype: measure_peak(records.dtype_of(dtype)) for dtype in dtypes} if on_cpu else {},
     )
 
 

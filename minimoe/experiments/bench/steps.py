@@ -1,22 +1,19 @@
 """Time and memory of a training step, beside that of transformers' Mixtral with our weights."""
 
 import gc
-import json
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import asdict, replace
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from minimoe.config import ModelConfig, model_config_from
-from minimoe.experiments.bench.layers import timed
-from minimoe.experiments.bench.plan import IMPLEMENTATIONS, MEMORY_STEPS
-from minimoe.experiments.bench.records import StepRows
-from minimoe.experiments.bench.theirs import check_same, mixtral_model
+from minimoe.config import ModelConfig
+from minimoe.experiments.bench.layers import check_same, mixtral_model, timed
+from minimoe.experiments.bench.records import MEMORY_STEPS, StepRows
 from minimoe.measure.timing import Rounds
 from minimoe.model.transformer import Transformer
 from minimoe.training.loop import cross_entropy
@@ -26,12 +23,11 @@ def time_model(
     config: ModelConfig,
     batch: tuple[int, int],
     device: str,
-    with_transformers: bool,
+    names: Sequence[str],
     n_rounds: int,
     rounds: Rounds,
 ) -> StepRows:
-    """Time a training step of our model and of transformers'; measure the memory of each."""
-    names = ("ours", *(IMPLEMENTATIONS if with_transformers else ()))
+    """Time a training step of each model, "ours" first; measure the memory of ours and the best."""
     models = {name: model_of(config, name).to(device) for name in names}
     tokens = random_tokens(config, batch, device)
     with torch.no_grad():
@@ -39,8 +35,7 @@ def time_model(
     for name in names[1:]:
         check_same(name, logits["ours"], logits[name])
     runs = {name: training_step(model, tokens) for name, model in models.items()}
-    timings = timed(runs, device, False, n_rounds, rounds)
-    rows = StepRows(config, batch, timings, {})
+    rows = StepRows(config, batch, timed(runs, device, False, n_rounds, rounds), {})
     measured = ("ours", rows.best) if rows.best else ("ours",)
     peak_bytes = {name: step_bytes(config, batch, device, name) for name in measured}
     return replace(rows, peak_bytes=peak_bytes)
@@ -82,34 +77,12 @@ def training_step(model: nn.Module, tokens: Int[Tensor, "B L"]) -> Callable[[], 
 
 
 def step_bytes(config: ModelConfig, batch: tuple[int, int], device: str, name: str) -> int | None:
-    """`peak_of_steps` in a process of its own, where nothing else takes memory.
-
-    Raises:
-        ChildProcessError: that process failed.
-    """
-    given = {
-        "config": asdict(config),
-        "batch": batch,
-        "device": device,
-        "name": name,
-        "n_threads": torch.get_num_threads(),
-    }
-    code = "import sys; from minimoe.experiments.bench.steps import print_peak as p; p(sys.argv[1])"
-    command = [sys.executable, "-c", code, json.dumps(given)]
-    child = subprocess.run(command, capture_output=True, text=True)
-    if child.returncode:
-        last = (child.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ChildProcessError(f"the process that measures memory: {child.returncode}, {last}")
-    measured: int | None = json.loads(child.stdout)
-    return measured
-
-
-def print_peak(given: str) -> None:
-    """Run `peak_of_steps` in the process of `step_bytes`; arguments and result are JSON."""
-    arguments = json.loads(given)
-    torch.set_num_threads(arguments.pop("n_threads"))
-    config, batch = model_config_from(arguments.pop("config")), tuple(arguments.pop("batch"))
-    print(json.dumps(peak_of_steps(config, batch, **arguments)))
+    """`peak_of_steps` in a process of its own, where nothing else takes memory."""
+    own = ProcessPoolExecutor(
+        1, multiprocessing.get_context("spawn"), torch.set_num_threads, (torch.get_num_threads(),)
+    )
+    with own:
+        return own.submit(peak_of_steps, config, batch, device, name).result()
 
 
 def peak_of_steps(

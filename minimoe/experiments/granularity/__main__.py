@@ -3,6 +3,6 @@
 import sys
 from pathlib import Path
 
-from minimoe.experiments.granularity.results import make_record
+from minimoe.experiments.granularity import make_record
 
 make_record(Path(sys.argv[1]))

@@ -39,18 +39,13 @@ def finer(coarse: MoEConfig, parts: int, n_shared: int = 0) -> MoEConfig:
     The route scale is the number of routed experts. So a combine weight is E * score: 1 for every
     expert while all scores are equal, like that of a shared expert, at every granularity.
 
-    Args:
-        coarse: plain SwiGLU experts, softmax scores that are not normalized, no groups, no biases,
-            no shared experts.
-        parts: divides d_expert; 1 = as it is.
-        n_shared: fewer than parts * top_k.
-
     Returns:
         The configuration. 8 experts of width 128 and top_k=2 in 4 parts, one of them shared, are 31
         routed experts of width 32 with top_k=7 and a shared one.
 
     Raises:
-        InputError: the layer cannot be cut so.
+        InputError: the experts are not plain SwiGLU with softmax scores that are not normalized,
+            or parts do not divide d_expert, or n_shared is not below parts * top_k.
     """
     for name, value in _CUT_ONLY.items():
         found = getattr(coarse, name)
@@ -96,12 +91,10 @@ def split_experts(layer: MoE, parts: int) -> MoE:
 
 
 def combinations(config: MoEConfig) -> int:
-    """Count the sets of experts that a token can be sent to in one layer.
+    """Count the sets of experts that a token can be sent to in one layer: C(E, K).
 
-    C(E, K); with group-limited routing only the sets that lie in `n_limited_groups` groups.
-
-    Returns:
-        The number. 2 of 16 are 120 sets, 8 of 64 are 4,426,165,368.
+    With group-limited routing only the sets that lie in `n_limited_groups` groups count. 2 of 16
+    are 120 sets, 8 of 64 are 4,426,165,368.
     """
     n_groups, k = config.n_expert_groups, config.top_k
     size = config.n_routed_experts // n_groups

@@ -13,6 +13,12 @@ from minimoe.show.figures.bars import (
 )
 from minimoe.show.figures.curves import plot_curves, plot_medians, plot_predicted
 from minimoe.show.figures.intervals import plot_differences, plot_specialisation
-from minimoe.show.figures.maps import plot_load, plot_load_history, plot_scores, plot_shares
+from minimoe.show.figures.maps import (
+    plot_load,
+    plot_load_history,
+    plot_scores,
+    plot_shares,
+    plot_used,
+)
 from minimoe.show.figures.points import plot_shares_log
 from minimoe.show.figures.style import style

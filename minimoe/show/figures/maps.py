@@ -14,8 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from minimoe.errors import InputError
-from minimoe.show.colors import ink_on
-from minimoe.show.figures.style import PERCENT_TICKS, percent
+from minimoe.show.colors import expert_color, ink_on
+from minimoe.show.figures.style import LIGHT, PERCENT_TICKS, name_rows, percent
 
 _MOST_NUMBERED = 16  # experts up to which a heat map writes the numbers in its cells
 _VISIBLE = {" ": "␣", "\n": "↵", "\t": "→"}
@@ -96,6 +96,30 @@ def plot_scores(
     ax.set(xlabel="token, in reading order (dot: chosen)", ylabel="expert")
     _plain(ax)
     ax.figure.colorbar(image, ax=ax, label="router score", pad=0.02)
+
+
+def plot_used(ax: Axes, rows: Sequence[tuple[str, Sequence[int]]], n_experts: int) -> None:
+    """Draw one row of E boxes for each token: filled for the experts it uses, else empty.
+
+    Args:
+        rows: a label and the experts that a token uses; the first is drawn on top.
+        n_experts: E, at least 1.
+    """
+    for row, (_, used) in enumerate(rows):
+        wrong = [expert for expert in used if not 0 <= expert < n_experts]
+        if wrong:
+            raise InputError(f"experts must lie in [0, E={n_experts}), got {wrong[0]}")
+        for expert in range(n_experts):
+            color = expert_color(expert) if expert in used else "#FFFFFF"
+            ax.barh(row, 0.86, left=expert - 0.43, height=0.78, color=color, edgecolor=LIGHT)
+            ink = ink_on(color) if expert in used else LIGHT
+            ax.text(expert, row, str(expert), ha="center", va="center", color=ink, fontsize=9)
+        ax.text(n_experts - 0.3, row, f"{len(set(used))} of {n_experts}", va="center")
+    name_rows(ax, [label for label, _ in rows])
+    ax.set_xlim(-0.6, n_experts + 0.12 * n_experts)
+    ax.set_xticks([])
+    ax.set_xlabel("expert (filled: used, empty: not used)")
+    _plain(ax)
 
 
 def plot_shares(ax: Axes, table: ArrayLike, rows: Sequence[str], ylabel: str, label: str) -> None:

@@ -1,10 +1,10 @@
 """DeepSeek-V4."""
 
 from minimoe.errors import InputError
-from minimoe.zoo.family import CountedFamily
+from minimoe.zoo.counting import Shapes, Weight
+from minimoe.zoo.family import Family
 from minimoe.zoo.fields import Fields
 from minimoe.zoo.reading import grouped_query, language_model, routed_experts, shared_experts
-from minimoe.zoo.shapes import Shapes, Weight
 
 SLIDING = "sliding_attention"
 SPARSE = "compressed_sparse_attention"
@@ -39,9 +39,8 @@ def _kinds(f: Fields) -> list[str]:
     """
     if not f.has("compress_ratios"):
         return f.kinds("layer_types", (SLIDING, SPARSE, HEAVY))
-    beyond = (
-        f.integer("num_nextn_predict_layers", low=0) if f.has("num_nextn_predict_layers") else 0
-    )
+    predicting = "num_nextn_predict_layers"
+    beyond = f.integer(predicting, low=0) if f.has(predicting) else 0
     return [RATIOS[ratio] for ratio in f.kinds("compress_ratios", tuple(RATIOS), beyond)]
 
 
@@ -76,13 +75,10 @@ def _compressor(
 
     `width` is twice d_entry where neighbouring groups of positions overlap.
     """
-    bias = Weight(
-        "attention", f"{name}: bias by position", (ratio, width), n_layers, multiplied=False
-    )
     return (
         Weight("attention", f"{name}: values", (width, d_model), n_layers),
         Weight("attention", f"{name}: gates", (width, d_model), n_layers),
-        bias,
+        Weight("attention", f"{name}: bias by position", (ratio * width,), n_layers),
         Weight("norms", f"{name}: entries", (d_entry,), n_layers),
     )
 
@@ -103,6 +99,4 @@ def _hyper_connections(n_streams: int, d_model: int, n_layers: int) -> tuple[Wei
     )
 
 
-FAMILY = CountedFamily(
-    model_type="deepseek_v4", architectures=("DeepseekV4ForCausalLM",), read=read
-)
+FAMILY = Family("deepseek_v4", ("DeepseekV4ForCausalLM",), read)

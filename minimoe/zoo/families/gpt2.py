@@ -7,8 +7,6 @@ from minimoe.zoo.family import BuiltFamily
 from minimoe.zoo.fields import MOST_LAYERS, Fields
 from minimoe.zoo.rows import BLOCK, FF, Row, same
 
-_SWITCHES = ("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn")
-
 
 def read(f: Fields) -> ModelConfig:
     """Learned positions, layer norms, biases everywhere, and a feed-forward layer with GELU."""
@@ -24,11 +22,10 @@ def read(f: Fields) -> ModelConfig:
         qkv_bias=True,
         o_bias=True,
     )
-    d_ff = f.integer("n_inner") if f.has("n_inner") else f.assume("n_inner", 4 * d_model)
     return ModelConfig(
         n_layers=f.integer("n_layer", high=MOST_LAYERS),
         attention=attention,
-        d_ff=d_ff,
+        d_ff=f.integer("n_inner", absent=4 * d_model),
         ff="gelu",
         ff_bias=True,
         vocab_size=f.integer("vocab_size"),
@@ -43,12 +40,11 @@ def read(f: Fields) -> ModelConfig:
 def _require_usual(f: Fields) -> None:
     f.must_be("activation_function", "gelu_new", required=True)
     f.must_be("scale_attn_weights", True)
-    for name in _SWITCHES:
-        f.must_be(name, False)
+    f.must_be("scale_attn_by_inverse_layer_idx", False)
+    f.must_be("reorder_and_upcast_attn", False)
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The fields that `read` understands."""
     return {
         "activation_function": "gelu_new",
         "layer_norm_epsilon": config.norm_eps,
@@ -61,53 +57,22 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 _H = "transformer.h.{l}."
-_STEM = same(
-    "transformer.",
-    "",
-    {
-        "wte.weight": "embedding",
-        "wpe.weight": "positions",
-        "ln_f.weight": "norm.weight",
-        "ln_f.bias": "norm.bias",
-    },
-) | same("", "", {"lm_head.weight": "head"})
-_VECTORS = same(
-    _H,
-    BLOCK,
-    {f"ln_1.{kind}": f"attention_norm.{kind}" for kind in ("weight", "bias")}
-    | {f"ln_2.{kind}": f"ff_norm.{kind}" for kind in ("weight", "bias")}
+_ROWS = (
+    same("transformer.", "", {"wte.weight": "embedding", "wpe.weight": "positions"})
+    | same("transformer.ln_f.", "norm.", {"weight": "weight", "bias": "bias"})
+    | same("", "", {"lm_head.weight": "head"})
+    | same(f"{_H}ln_1.", f"{BLOCK}attention_norm.", {"weight": "weight", "bias": "bias"})
+    | same(f"{_H}ln_2.", f"{BLOCK}ff_norm.", {"weight": "weight", "bias": "bias"})
+    | same(f"{_H}attn.", f"{BLOCK}attention.", {"c_proj.bias": "o_bias"})
+    | same(f"{_H}mlp.", f"{FF}.", {"c_fc.bias": "up_bias", "c_proj.bias": "down_bias"})
     | {
-        "attn.c_proj.bias": "attention.o_bias",
-        "mlp.c_fc.bias": "ff.up_bias",
-        "mlp.c_proj.bias": "ff.down_bias",
-    },
+        f"{_H}attn.c_attn.weight": Row(tuple((f"{BLOCK}attention.{x}", "turned") for x in "qkv")),
+        f"{_H}attn.c_attn.bias": Row(tuple((f"{BLOCK}attention.{x}_bias", "whole") for x in "qkv")),
+        f"{_H}attn.c_proj.weight": Row(((f"{BLOCK}attention.o", "turned"),)),
+        f"{_H}mlp.c_fc.weight": Row(((f"{FF}.up", "turned"),)),
+        f"{_H}mlp.c_proj.weight": Row(((f"{FF}.down", "turned"),)),
+    }
 )
-_MATRICES = {
-    f"{_H}attn.c_attn.weight": Row(tuple((f"{BLOCK}attention.{x}", "turned") for x in "qkv")),
-    f"{_H}attn.c_attn.bias": Row(tuple((f"{BLOCK}attention.{x}_bias", "whole") for x in "qkv")),
-    f"{_H}attn.c_proj.weight": Row(((f"{BLOCK}attention.o", "turned"),)),
-    f"{_H}mlp.c_fc.weight": Row(((f"{FF}.up", "turned"),)),
-    f"{_H}mlp.c_proj.weight": Row(((f"{FF}.down", "turned"),)),
-}
-
 FAMILY = BuiltFamily(
-    model_type="gpt2",
-    architectures=("GPT2LMHeadModel",),
-    read=read,
-    write=write,
-    optional_prefix="transformer.",
-    rows=_STEM | _VECTORS | _MATRICES,
-    tiny={
-        "activation_function": "gelu_new",
-        "layer_norm_epsilon": 1e-2,
-        "n_embd": 20,
-        "n_head": 4,
-        "n_layer": 2,
-        "n_positions": 32,
-        "vocab_size": 31,
-    },
-    variants={
-        "own head, odd widths": {"tie_word_embeddings": False, "n_embd": 12, "n_inner": 33},
-        "one head, as long as its positions": {"n_head": 1, "n_positions": 14},
-    },
+    "gpt2", ("GPT2LMHeadModel",), read, write, _ROWS, optional_prefix="transformer."
 )

@@ -1,18 +1,14 @@
 """gpt-oss (arXiv 2508.10925)."""
 
-from dataclasses import replace
 from typing import Any
 
-from minimoe.config import ModelConfig, MoEConfig
+from minimoe.config import ModelConfig
 from minimoe.errors import InputError
+from minimoe.zoo import writing
 from minimoe.zoo.family import BuiltFamily
 from minimoe.zoo.fields import Fields
-from minimoe.zoo.reading import grouped_query, language_model, routed_experts
-from minimoe.zoo.rope import read_rope
-from minimoe.zoo.rows import BLOCK, FF, HEADS, LAYER, MLP, STEM, Row, same
-from minimoe.zoo.tiny import ALTERNATING, SIZES, YARN
-from minimoe.zoo.windows import layer_types, read_windows, window_of
-from minimoe.zoo.writing import experts, heads, write_experts, write_model
+from minimoe.zoo.reading import biases, grouped_query, language_model, routed_experts
+from minimoe.zoo.rows import FF, HEADS, MLP, STEM, Row, same
 
 
 def even_layers(f: Fields, n_layers: int) -> list[int] | None:
@@ -23,17 +19,8 @@ def even_layers(f: Fields, n_layers: int) -> list[int] | None:
 def read(f: Fields) -> ModelConfig:
     """Sinks, windows in every second layer, and experts with biases and a clamped SwiGLU."""
     f.for_logits(lambda: _require_rope(f), None)
-    window, sliding_layers = read_windows(f, even_layers)
-    bias = f.flag("attention_bias", absent=True)
-    attention = grouped_query(
-        f,
-        d_head=f.integer("head_dim"),
-        rope=read_rope(f),
-        qkv_bias=bias,
-        o_bias=bias,
-        sliding_window=window,
-        sinks=True,
-    )
+    d_head = f.integer("head_dim")
+    attention = grouped_query(f, d_head=d_head, sinks=True, **biases(f, absent=True))
     moe = routed_experts(
         f,
         width="intermediate_size",
@@ -41,9 +28,10 @@ def read(f: Fields) -> ModelConfig:
         router_bias=True,
         biased_experts=True,
         activation="clamped_swiglu",
+        activation_alpha=f.for_logits(lambda: f.number("swiglu_alpha", absent=1.702), 1.702),
+        activation_limit=f.for_logits(lambda: f.number("swiglu_limit", absent=7.0), 7.0),
     )
-    moe = f.for_logits(lambda: _clamped(f, moe), moe)
-    return language_model(f, attention, moe=moe, sliding_layers=sliding_layers)
+    return language_model(f, attention, even_layers, moe=moe)
 
 
 def _require_rope(f: Fields) -> None:
@@ -52,23 +40,15 @@ def _require_rope(f: Fields) -> None:
         raise InputError('rope_scaling is missing; add it, {"rope_type": "default"} for none')
 
 
-def _clamped(f: Fields, moe: MoEConfig) -> MoEConfig:
-    return replace(
-        moe,
-        activation_alpha=f.number("swiglu_alpha", absent=1.702),
-        activation_limit=f.number("swiglu_limit", absent=7.0),
-    )
-
-
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The fields that `read` understands; its code wants a window even if no layer has one."""
-    moe = experts(config)
-    data = write_model(config) | write_experts(config, "num_local_experts", "intermediate_size")
+    """The parts of `read`; its code wants a window even if no layer has one."""
+    moe, data = writing.experts(config), writing.write_model(config)
+    data |= writing.write_experts(config, "num_local_experts", "intermediate_size")
     del data["norm_topk_prob"]
     return data | {
-        "attention_bias": heads(config).qkv_bias,
-        "layer_types": layer_types(config),
-        "sliding_window": window_of(config) or config.max_length,
+        "attention_bias": writing.heads(config).qkv_bias,
+        "layer_types": writing.layer_types(config),
+        "sliding_window": writing.window_of(config) or config.max_length,
         "swiglu_alpha": moe.activation_alpha,
         "swiglu_limit": moe.activation_limit,
     }
@@ -81,13 +61,12 @@ def _gate_up(name: str) -> Row:
 
 
 FAMILY = BuiltFamily(
-    model_type="gpt_oss",
-    architectures=("GptOssForCausalLM",),
-    read=read,
-    write=write,
-    rows=STEM
+    "gpt_oss",
+    ("GptOssForCausalLM",),
+    read,
+    write,
+    STEM
     | HEADS
-    | same(f"{LAYER}self_attn.", f"{BLOCK}attention.", {"sinks": "sinks"})
     | same(MLP, FF, {".router.weight": ".router.weight", ".router.bias": ".router.bias"})
     | same(MLP, FF, {".experts.down_proj_bias": ".experts.down_bias"})
     | {
@@ -96,29 +75,4 @@ FAMILY = BuiltFamily(
         f"{MLP}.experts.down_proj": Row(((f"{FF}.experts.down", "turned"),)),
     },
     sparse=True,
-    tiny=SIZES
-    | {
-        "hidden_size": 18,
-        "attention_bias": True,
-        "head_dim": 12,
-        "intermediate_size": 10,
-        "num_local_experts": 5,
-        "num_experts_per_tok": 2,
-        "rope_scaling": YARN | {"truncate": False},
-        "sliding_window": 5,
-    },
-    variants={
-        "listed layers slide, no bias, plain rotary, 1 of 5 experts, tied": {
-            "layer_types": ALTERNATING,
-            "attention_bias": False,
-            "rope_scaling": {"rope_type": "default"},
-            "num_experts_per_tok": 1,
-            "tie_word_embeddings": True,
-        },
-        "tight clamp, yarn of whole pairs": {
-            "swiglu_limit": 0.6,
-            "swiglu_alpha": 1.3,
-            "rope_scaling": YARN | {"truncate": True},
-        },
-    },
 )

@@ -1,0 +1,356 @@
+# %% [markdown]
+# # 00 · Where does a sparse model send your sentence?
+#
+# **You will be able to** see which parts of a model read your own sentence, write a router in three
+# small steps, and say what "sparse" means.
+#
+# *Claims:* none; the ledger is [notebook 99](99_ledger.ipynb). *Needs:* Python. You need to know
+# nothing about neural networks.
+# *Takes* about 35 minutes, 3 exercises. *Runs in* about 10 s.
+
+# %%
+import math
+
+import torch
+from matplotlib import pyplot as plt
+
+from minimoe.exercises import check, expect_error, finding, hint, predict, solution
+from minimoe.experiments.routed import view_of
+from minimoe.measure.routes import trace
+from minimoe.series import notebooks
+from minimoe.show.figures import plot_used, style
+from minimoe.show.sample import byte_labels
+from minimoe.show.tables import Table
+from minimoe.trained.models import named_model
+
+style()
+
+# %% [markdown]
+# ## Where does your sentence go?
+#
+# A small trained language model comes with this package. Run the next cell (Shift + Enter). Then
+# type a sentence of your own between the quotes, in any language, and run it again.
+
+# %%
+my_sentence = "Where does a sparse model send your sentence? 稀疏模型"
+view_of(my_sentence)
+
+# %% [markdown]
+# Each colour is an **expert**: a small network inside the model. A letter has the colour of the
+# expert that counts most for it. Some experts share a colour. Click a letter to see its numbers.
+#
+# The model computes in steps, its **layers**. Each layer has experts of its own. Choose another layer
+# above the text, and the colours change.
+
+# %% [markdown]
+# Two more words:
+#
+# - A **token** is one piece of text. For this model it is one **byte**.
+# - A **router** chooses the experts of a token. You will write one.
+
+# %% [markdown]
+# ## How many tokens is one character?
+#
+# A computer stores text as bytes: small whole numbers. Guess before you measure: write `"a"`, `"b"` or
+# `"c"` in place of `...`, then run the cell. A wrong guess costs nothing.
+
+# %%
+word = "月亮"  # the moon, in Chinese
+guess_1 = ...  # how many tokens has this word?
+predict("00.1", guess_1, a="fewer than characters", b="as many as characters", c="more")
+
+# %%
+word_bytes = list(word.encode(errors="replace"))
+n, m = len(word_bytes), len(word)
+predict("00.1", measured={"a": n < m, "b": n == m, "c": n > m})
+print(f"{m} characters, {n} bytes: {word_bytes}")
+
+# %% [markdown]
+# **Look.** Each number is one token. These characters take 3 bytes each. An English letter takes
+# one byte. Try `word = "moon"`.
+#
+# The next line states a result. It prints HOLDS, or DOES NOT HOLD if your word refutes it.
+
+# %%
+finding("A text never has fewer tokens than characters.", n >= m, tokens=n, characters=m)
+
+# %% [markdown]
+# ## How does a router see a token?
+#
+# Inside the model a token is a list of numbers, its **vector**. The router has one list of the same
+# length for each expert. It multiplies the two lists, number by number, and adds up. The result is
+# one number for each expert, its **logit**. A large logit means: send the token here.
+#
+# Here is a toy with 4 experts. Change its numbers later.
+
+# %%
+token = [1.0, 2.0, -1.0]
+router = [[0.5, 0.0, 0.5], [1.0, 1.0, 1.0], [0.0, 0.5, 0.0], [-1.0, 0.0, 1.0]]
+k = 2  # experts for one token
+
+# %%
+logits = [sum(a * b for a, b in zip(token, row)) for row in router]
+Table(["expert", "logit"], list(enumerate(logits)))
+
+# %% [markdown]
+# ## How do logits become shares?
+#
+# Logits can be negative, and their sum says nothing. **Softmax** turns them into **scores**. Scores
+# are positive and sum to 1. First take $e^x$ of each logit, then divide by the sum of all:
+#
+# $$s_i = \frac{e^{x_i}}{e^{x_1} + e^{x_2} + \dots + e^{x_E}}$$
+#
+# ($E$ is the number of experts.)
+
+# %% tags=["exercise"]
+# 00.2
+
+# %%
+scores = softmax(logits)
+Table(["expert", "logit", "score"], list(zip(range(len(router)), logits, scores)))
+
+# %%
+right = min(scores) > 0 and abs(sum(scores) - 1) < 1e-9
+finding("The scores are positive and sum to 1.", right, experts=len(scores))
+
+# %% [markdown]
+# ## What if all logits grow alike?
+
+# %%
+guess_3 = ...  # we add 10 to every logit. What happens to the scores?
+predict("00.3", guess_3, a="all grow", b="the best grows, the others shrink", c="nothing")
+
+# %%
+moved = softmax([x + 10 for x in logits])
+same = max(abs(new - old) for new, old in zip(moved, scores)) < 1e-9
+more = all(new > old for new, old in zip(moved, scores))
+predict("00.3", measured={"a": more and not same, "b": not more and not same, "c": same})
+Table(["expert", "score before", "score after"], list(zip(range(len(router)), scores, moved)))
+
+# %% [markdown]
+# **Look.** The two columns of scores are equal. Each $e^x$ becomes $e^{10}$ times as large, and so
+# does the sum. Only the differences between logits count.
+#
+# This is useful, because a computer cannot hold a very large $e^x$. Real code first subtracts the
+# largest logit. Here is what happens otherwise:
+
+# %%
+expect_error(math.exp, 1000)
+
+# %%
+finding("Softmax sees only differences of logits.", same, added=10)
+
+# %% [markdown]
+# ## Which experts does the token get?
+#
+# Now the choice. The router keeps the `k` experts with the best scores.
+
+# %% tags=["exercise"]
+# 00.4
+
+# %% [markdown]
+# Each chosen expert will compute something from the token. How much should each count? The
+# **combine weights** say it: the chosen scores, made to sum to 1.
+
+# %% tags=["exercise"]
+# 00.5
+
+# %%
+chosen = best(scores, k)
+weight_of = dict(zip(chosen, weights(scores, chosen)))
+Table(
+    ["expert", "logit", "score", "weight"],
+    [(e, logits[e], scores[e], weight_of.get(e)) for e in range(len(router))],
+)
+
+# %% [markdown]
+# That is a whole router. The token's result is the weighted sum of what its `k` experts compute.
+# Notebook 02 builds that sum. The other experts compute nothing for this token.
+#
+# ## Does a trained router work like yours?
+#
+# The model of the first cell reads your sentence again. This time it hands over all its logits.
+
+# %%
+model, longest = named_model("text_moe_loss")
+text_bytes = my_sentence.encode(errors="replace")[:longest]
+seen = trace(model, torch.tensor([list(text_bytes)]))
+n_layers, n_tokens, E = seen.logits.shape
+K = seen.expert_ids.shape[-1]
+print(f"{n_layers} layers, {n_tokens} tokens, {E} experts in each layer, {K} for each token")
+
+# %%
+guess_6 = ...  # a trained router: how much do the K best scores hold together, on average?
+predict("00.6", guess_6, a="under a third", b="a third to two thirds", c="more")
+
+# %%
+rows = seen.logits.flatten(0, 1).tolist()  # one list of E logits for each token and layer
+all_scores = [softmax(row) for row in rows]
+all_chosen = [best(row, K) for row in all_scores]
+held = sum(row[e] for row, ids in zip(all_scores, all_chosen) for e in ids) / len(rows)
+predict("00.6", measured={"a": held < 1 / 3, "b": 1 / 3 <= held <= 2 / 3, "c": held > 2 / 3})
+print(f"the {K} best of {E} scores hold {held:.2f} of 1 on average")
+
+# %% [markdown]
+# **Look.** The router is not sure. On average the experts that it drops hold about as much as those
+# that it keeps. The combine weights hide this: they always sum to 1. If all experts scored alike, two
+# of 16 would hold an eighth.
+
+# %%
+finding("The chosen experts hold more than an even share.", held > K / E, even_share=K / E)
+
+# %% [markdown]
+# Now the test of your three functions: do they decide as the model does, for every token in every
+# layer?
+
+# %%
+their_ids, their_weights = (part.flatten(0, 1).tolist() for part in (seen.expert_ids, seen.weights))
+agree = sum(mine == theirs for mine, theirs in zip(all_chosen, their_ids))
+all_weights = [weights(s, ids) for s, ids in zip(all_scores, all_chosen)]
+furthest = max(abs(a - b) for x, y in zip(all_weights, their_weights) for a, b in zip(x, y))
+
+# %%
+whole = agree == len(rows) and furthest < 1e-9
+finding("Your router decides as the model's.", whole, agree=agree, of=len(rows))
+
+# %% [markdown]
+# ## What is "sparse" about it?
+#
+# A **dense** layer has no router: every token uses all of it. A **sparse** layer lets each token use
+# `K` of its `E` experts. Here are both, for the first tokens of your sentence.
+
+# %%
+first = seen.expert_ids[0, :6].tolist()
+labels = [f"sparse: {label}" for label in byte_labels(text_bytes.decode(errors="replace"))]
+figure, ax = plt.subplots(figsize=(8.5, 3.4))
+plot_used(ax, [("dense: any token", range(E)), *zip(labels, first)], E)
+
+# %% [markdown]
+# **Look.** One row of boxes per token. In the dense row all boxes are filled. In each sparse row
+# only two are, and not always the same two. The empty boxes stay in memory, but nothing is computed
+# with them.
+
+# %%
+few = all(len(set(ids)) == K for ids in their_ids)
+finding("Each token uses exactly K of the E experts.", few, K=K, E=E)
+
+# %% [markdown]
+# ## What do more experts cost?
+#
+# A **parameter** is one number that the model learned. An expert has $3 \cdot D \cdot F$ of them: $D$ is
+# the length of a token's vector, $F$ the expert's width. The router has $E \cdot D$. A token uses the
+# router and `K` experts. We double the experts and keep `K`.
+
+# %%
+guess_7 = ...  # twice as many experts: how many parameters does one token use now?
+predict("00.7", guess_7, a="twice as many", b="slightly more", c="as many as before")
+
+# %%
+D, F = model.config.d_model, model.config.moe.d_expert
+sizes = [E, 2 * E, 4 * E]
+stored = [n * D + n * 3 * D * F for n in sizes]
+used = [n * D + K * 3 * D * F for n in sizes]
+growth = used[1] / used[0]
+predict("00.7", measured={"a": growth > 1.5, "b": 1 < growth <= 1.5, "c": growth <= 1})
+Table(["experts", "parameters stored", "parameters used"], list(zip(sizes, stored, used)))
+
+# %% [markdown]
+# **Look.** Each row doubles what is stored. What one token uses hardly grows: only the router does.
+# This is the promise of a sparse model. Whether it also saves *time*, and whether the model gets
+# *better*, are other questions. The series measures them.
+
+# %%
+there = sum(p.numel() for p in model.moe_layers()[0].parameters())
+finding("The formula gives the parameters of the trained layer.", stored[0] == there, stored=there)
+finding("With twice the experts, a token uses fewer than twice the parameters.", growth < 2,
+        times=growth)
+
+# %% [markdown]
+# ## How does this series work?
+#
+# You have met all of it:
+#
+# - `predict` keeps your guess, and compares it after the measurement.
+# - **Look** says what came out, in words.
+# - `finding` states a result, with your numbers.
+# - `check` tests your function. It names the first case that fails.
+#
+# Here is a wrong softmax. It returns the logits unchanged:
+
+# %%
+_ = check("00.2", lambda logits: logits)
+
+# %% [markdown]
+# A wrong answer stops nothing: the cells below use the package's answer until yours is right.
+#
+# `hint` helps in steps. Run it again for the next step. `solution` shows an answer.
+
+# %%
+hint("00.2")
+
+# %%
+# solution("00.2")  # remove the first # to see an answer
+
+# %% [markdown]
+# `minimoe lab` gives you your own copy of the notebooks. `minimoe progress` shows what you have done
+# there.
+#
+# ## Which notebook comes next?
+#
+# Take the notebooks in order, or choose a question. *Needs* names what to read first. The minutes
+# are for reading and writing, the seconds for the computer.
+
+# %%
+built = [b for b in notebooks() if b.state == "built"]
+Table(
+    ["no.", "question", "min", "s", "exercises", "needs"],
+    [(b.number, b.question, b.minutes, b.seconds, b.exercises, " ".join(b.needs)) for b in built],
+)
+
+# %% [markdown]
+# These are planned. They teach nothing yet:
+
+# %%
+planned = [b for b in notebooks() if b.state == "planned"]
+Table(["no.", "question"], [(b.number, b.question) for b in planned])
+
+# %% [markdown]
+# The questions come from five popular articles about DeepSeek, whose models are sparse.
+# [Notebook 99](99_ledger.ipynb) lists every claim in them that can be checked.
+
+# %%
+known = {b.number for b in notebooks()}
+finding(
+    "Every notebook needs only notebooks that exist.",
+    all(known.issuperset(b.needs) for b in built),
+    built=len(built),
+    planned=len(planned),
+)
+
+# %% [markdown]
+# ## Play
+#
+# Compare your sentence with another one, or with its translation. Which letters keep their colour?
+# The same letter may get another expert in another word.
+
+# %%
+other_sentence = "Where does the moon go at noon? 月亮"
+view_of(other_sentence)
+
+# %% [markdown]
+# Then go back to the toy: change `token`, a row of `router`, or `k`. What must a row look like, so
+# that its expert is chosen?
+#
+# ## Takeaway
+#
+# - A router gives each expert a score for one token, keeps the K best, and makes their combine
+#   weights sum to 1.
+# - It chooses for each token and in each layer again.
+# - Sparse means: many parameters are stored, and each token uses few of them.
+#
+# **Verdict on the claims.** None here: this notebook judges no claim.
+#
+# **Source.** Shazeer and others, arXiv 1701.06538, section 2 (a sparse layer of experts). Mixtral,
+# arXiv 2401.04088, section 2.1 (the best K, then softmax over them: the same numbers).
+#
+# **Next.** [01 · What does a dense transformer pay for each token?](01_dense_cost.ipynb)
