@@ -31,6 +31,9 @@ run: $(VENV)/base.stamp  ## install, then train dense against sparse and write t
 test: $(VENV)/dev.stamp  ## install, then run every test and every notebook
 	@$(THREADS) $(PYTEST) $(TESTS)
 
+play: $(VENV)/dev.stamp  ## run every lesson with other settings, guesses and answers
+	@WORKERS=$(WORKERS) $(BIN)/python tests/play_notebooks.py
+
 matrix: $(VENV)/dev.stamp  ## run every notebook on four simulated processors
 	@failed=; \
 	$(foreach row,$(ROWS),$(if $(ROW_$(row)),,$(error ROWS must be some of 1 2 3 4, got $(row))) \
@@ -47,12 +50,13 @@ notebooks: $(VENV)/dev.stamp  ## build the notebooks again from notebooks/source
 pages: $(VENV)/dev.stamp  ## write the notebooks as HTML pages that need no network into pages/
 	@$(BIN)/python notebooks/pages.py pages
 
-check: $(VENV)/dev.stamp  ## formatter, linter, types, import contract, then make test
+check: $(VENV)/dev.stamp  ## formatter, linter, types, import contract, then make test and play
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory play
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis dist

@@ -1,7 +1,8 @@
 """The rules of the notebook series; each rule returns its complaints about a notebook.
 
-`test_notebooks.py` checks every notebook against every rule, and every rule against a notebook
-that breaks it.
+A notebook with exercises keeps the rules in `lesson_rules.py`; the others keep `RULES` until they
+are rewritten. `COMMON` holds for both. `test_notebooks.py` checks every notebook against every
+rule, and every rule against a notebook that breaks it.
 """
 
 import ast
@@ -37,8 +38,12 @@ def code_cells(book: Book) -> list[tuple[int, NotebookNode]]:
     return [(n, cell) for n, cell in enumerate(book.cells) if cell.cell_type == "code"]
 
 
+def text_cells(book: Book) -> list[tuple[int, NotebookNode]]:
+    return [(n, cell) for n, cell in enumerate(book.cells) if cell.cell_type == "markdown"]
+
+
 def text(book: Book) -> str:
-    return "\n\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+    return "\n\n".join(cell.source for _, cell in text_cells(book))
 
 
 def lines(source: str) -> list[str]:
@@ -52,7 +57,8 @@ def ending(book: Book) -> str:
 
 def verdict(book: Book) -> str:
     """The paragraph with the verdict on the claims, without its bold beginning."""
-    found = re.search(r"\*\*Verdict on the claims?\b(.*?)(?=\*\*Try|\Z)", ending(book), re.S)
+    until = r"\*\*Try|\*\*Source|\Z"
+    found = re.search(rf"\*\*Verdict on the claims?\b(.*?)(?={until})", ending(book), re.S)
     return found[1] if found else ""
 
 
@@ -241,7 +247,8 @@ def numbers_in_prose_are_shown(book: Book) -> list[str]:
 
     Checked are numbers of ten or more, and fractions. Thousands separators and final zeros do not
     matter. Not checked: code spans and blocks, headings, links, years, arXiv ids, notebook numbers,
-    bit widths, **Predict.** paragraphs (guesses), the running time and the **Source** paragraph.
+    bit widths, **Predict.** paragraphs (guesses), tasks of exercises, the time a notebook takes and
+    the **Source** paragraph.
     """
     known = set()
     for cell in book.cells:
@@ -285,6 +292,8 @@ def prose(source: str) -> str:
         r"\*\*Predict\.\*\*.*",
         r"\*\*Source.*?(?=\*\*Next|\Z)",
         r"[Rr]uns in\W.{0,30}?\bs\b",
+        r"\*Takes\* about \d+ minutes, \d+ exercises?",
+        r"\A\*\*Your turn .*",
         r"arXiv[: ]*\d{4}\.\d{4,5}",
         r"\b(?:199\d|20[0-2]\d)\b(?![.,]?\d)",
         r"[Nn]otebooks? \d\d(?:(?:, | and |, and )\d\d)*|\b0\d\b(?!\.)",
@@ -337,26 +346,30 @@ def verdicts_agree_with_the_ledger(book: Book) -> list[str]:
     return found
 
 
-RULES: tuple[Rule, ...] = (
+COMMON: tuple[Rule, ...] = (
     cells_were_run_in_order,
     outputs_are_stored,
     no_cell_failed_unmeant,
     no_warning_is_stored,
     nothing_of_this_machine_is_stored,
     at_most_500_kilobytes,
-    between_25_and_40_cells,
-    code_cells_are_short,
-    functions_have_at_most_12_lines,
     no_training_loop,
     no_setting_up_or_download,
     no_drawing_recipe,
     known_tags,
+    numbers_in_prose_are_shown,
+    names_its_claims,
+    verdicts_agree_with_the_ledger,
+)
+
+RULES: tuple[Rule, ...] = (
+    *COMMON,
+    between_25_and_40_cells,
+    code_cells_are_short,
+    functions_have_at_most_12_lines,
     opens_with_its_question,
     predicts_looks_and_asserts_three_to_five_times,
     figures_are_followed_by_words,
     closes_with_takeaway_and_answers,
-    numbers_in_prose_are_shown,
     answers_compile,
-    names_its_claims,
-    verdicts_agree_with_the_ledger,
 )

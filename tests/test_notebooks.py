@@ -11,9 +11,11 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
+import lesson_rules as lesson
 import nbformat
 import notebook_rules as rules
 import pytest
+from lesson_rules import GLOSSARY, GLOSSARY_RULES, LESSON_RULES, STUDENT_RULES, is_lesson
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from notebook_rules import RULES, Book, Rule
@@ -25,6 +27,7 @@ from minimoe.show.colors import EXPERT_COLORS
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 STORED = sorted(FOLDER.glob("*.ipynb"))
+STUDENT = sorted((FOLDER / "student").glob("*.ipynb"))
 
 
 def load(path: Path) -> Book:
@@ -47,13 +50,25 @@ def builder() -> ModuleType:
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 def test_a_notebook_agrees_with_its_source_and_keeps_every_rule(path: Path) -> None:
     book = load(path)
-    broken = {rule.__name__: rule(book) for rule in RULES}
-    assert {name: complaints for name, complaints in broken.items() if complaints} == {}
+    own = GLOSSARY_RULES if book.name == GLOSSARY else LESSON_RULES if is_lesson(book) else RULES
+    assert broken(book, own) == {}
     assert builder().disagreement(FOLDER / "source" / f"{path.stem}.py", path) is None
 
 
-def test_every_built_notebook_is_stored() -> None:
-    assert {path.stem for path in STORED} == {b.name for b in notebooks() if b.state == "built"}
+@pytest.mark.parametrize("path", STUDENT, ids=lambda path: path.stem)
+def test_a_student_edition_agrees_with_its_source_and_gives_nothing_away(path: Path) -> None:
+    assert broken(load(path), STUDENT_RULES) == {}
+    assert builder().disagreement(FOLDER / "source" / f"{path.stem}.py", path) is None
+
+
+def broken(book: Book, own: tuple[Rule, ...]) -> dict[str, list[str]]:
+    found = {rule.__name__: rule(book) for rule in own}
+    return {name: complaints for name, complaints in found.items() if complaints}
+
+
+def test_every_built_notebook_is_stored_in_both_editions() -> None:
+    built = {b.name for b in notebooks() if b.state == "built"} | {GLOSSARY}
+    assert {path.stem for path in STORED} == {path.stem for path in STUDENT} == built
 
 
 def test_the_ledger_shows_every_claim_and_folds_every_verdict() -> None:
@@ -137,8 +152,9 @@ def good_cells() -> list[NotebookNode]:
     return [first, code("import minimoe"), *(cell for cells in rounds for cell in cells), last]
 
 
-def picture() -> NotebookNode:
-    return nbformat.v4.new_output("display_data", data={"image/png": "AAAA"})
+def picture(alt: str = "") -> NotebookNode:
+    metadata = {"image/png": {"alt": alt}} if alt else {}
+    return nbformat.v4.new_output("display_data", data={"image/png": "AAAA"}, metadata=metadata)
 
 
 Spoil = Callable[[list[NotebookNode]], object]
@@ -255,6 +271,184 @@ def test_a_notebook_with_cleared_counts_or_too_many_bytes_is_refused() -> None:
 def test_every_rule_was_seen_to_refuse() -> None:
     tried = {rule for rule, _, _ in SPOILED}
     assert set(RULES) - tried == {rules.cells_were_run_in_order, rules.at_most_500_kilobytes}
+
+
+# --- lessons: the rules refuse what they should ---------------------------------------------------
+
+
+def lesson_cells() -> list[NotebookNode]:
+    """A small lesson that keeps every rule, as 02; the tests below spoil it in one place."""
+    cells = [
+        markdown(
+            f"# 02 · {notebooks()[2].question}\n\n**You will be able to** say.\n\n"
+            "*Claims:* `moe-sparse`, `moe-monolith`. *Needs:* 00.\n"
+            "*Takes* about 50 minutes, 3 exercises. *Runs in* about 8 s."
+        ),
+        code("import minimoe"),
+    ]
+    for n in (1, 3, 5):
+        drawn = code(f'plot(4096)\npredict("02.{n}", measured={{"a": True, "b": False}})')
+        drawn.outputs = [picture("One bar.")]
+        task = code("def f(x):\n    return x\n" * (15 if n == 1 else 1), "right\n", "exercise")
+        cells += [
+            markdown("## How many?\n\nA **token** or an [expert](98_glossary.ipynb#expert)."),
+            code(f'guess_{n} = ...\npredict("02.{n}", guess_{n}, a="few", b="all")', "no guess\n"),
+            drawn,
+            markdown("**Look.** One bar, 4096 high. Tokens."),
+            code('n = 4096\nfinding("All.", n == 4096, n=n)', "HOLDS · All. [n = 4096]\n"),
+            task,
+        ]
+    last = (
+        "## Takeaway\n\n- One.\n- Two.\n- Three.\n\n**Verdict on the claims.** `moe-sparse`: "
+        "*shown here, with a condition*. `moe-monolith`: *shown here, with a condition*.\n\n"
+        "**Source.** Table 12.\n\n**Next.** [03](03.ipynb)"
+    )
+    return [*cells, markdown(last)]
+
+
+def after(place: int, cell: NotebookNode) -> Spoil:
+    return lambda cells: cells.insert(place + 1, cell)
+
+
+def without(*places: int) -> Spoil:
+    return lambda cells: [cells.pop(place) for place in sorted(places, reverse=True)]
+
+
+def exchanged(one: int, other: int) -> Spoil:
+    def spoil(cells: list[NotebookNode]) -> None:
+        cells[one], cells[other] = cells[other], cells[one]
+
+    return spoil
+
+
+# Cells of the lesson: 0 title, 1 imports, 2 heading, 3 guess, 4 picture and measurement, 5 Look,
+# 6 finding, 7 exercise; 8 to 13 and 14 to 19 the same; 20 the end.
+SPOILED_LESSONS: list[tuple[Rule, Spoil, str]] = [
+    (lesson.the_first_cell_says_what_it_takes, swap(0, "# 02 ·", "# 2 ·"), "the title must be"),
+    (lesson.the_first_cell_says_what_it_takes, swap(0, "*Needs:*", "Needs"), "no '*Needs:*'"),
+    (lesson.the_first_cell_says_what_it_takes, swap(0, "3 ex", "4 ex"), "says 4 exercises and has"),
+    (lesson.the_first_cell_says_what_it_takes, swap(0, "8 s", "long"), "must be numbers"),
+    (lesson.the_first_cell_says_what_it_takes, put(1, markdown("Hello.")), "second cell"),
+    (lesson.each_guess_comes_before_its_measurement, exchanged(3, 4), "02.1: measured in cell 3"),
+    (lesson.each_guess_comes_before_its_measurement, swap(4, "02.1", "02.7"), "no prediction"),
+    (lesson.each_guess_comes_before_its_measurement, swap(4, "02.1", "02.7"), "no measurement"),
+    (lesson.each_guess_comes_before_its_measurement, swap(9, "02.3", "02.1"), "02.1 twice"),
+    (lesson.each_guess_comes_before_its_measurement, swap(3, "guess_1 =", "guess ="), "guess_1"),
+    (lesson.each_guess_comes_before_its_measurement, swap(4, '"b"', '"c"'), "not those offered"),
+    (lesson.three_to_six_predictions_and_three_exercises, without(3, 4), "2 predictions"),
+    (lesson.three_to_six_predictions_and_three_exercises, without(7), "2 exercises"),
+    (lesson.a_look_and_a_finding_follow_each_measurement, without(5), "02.1: no Look"),
+    (lesson.a_look_and_a_finding_follow_each_measurement, without(12), "02.3: no finding"),
+    (lesson.findings_stand_alone_and_hold, swap(6, "finding(", "_ = finding("), "begin a line"),
+    (
+        lesson.findings_stand_alone_and_hold,
+        put(6, code('finding("A.", 1)', "4\nHOLDS · A.\n")),
+        "only findings",
+    ),
+    (lesson.findings_stand_alone_and_hold, put(5, code("f()", "DOES NOT HOLD · A.\n")), "DOES NOT"),
+    (lesson.no_bare_assert, swap(4, "plot(4096)", "assert f()"), "cell 4: use finding"),
+    (lesson.planned_errors_are_one_line, after(1, code("f()", "", "raises-exception")), "expect"),
+    (lesson.headings_are_questions, swap(2, "How many?", "Many experts are used"), "no question"),
+    (lesson.headings_are_questions, swap(8, "## How", "#### How"), "level 4 after level 2"),
+    (lesson.headings_are_questions, swap(8, "## How", "# How"), "level 1 after level 2"),
+    (lesson.cells_are_short, put(1, code("x = 1\n" * 16)), "cell 1 has 16 lines"),
+    (lesson.cells_are_short, after(1, markdown("word " * 91)), "cell 2 has 91 words"),
+    (
+        lesson.cells_are_short,
+        lambda cells: [c.update(source="#" * 301) for c in cells if c.cell_type == "code"],
+        "the median code cell has 301 characters",
+    ),
+    (lesson.pictures_have_words, after(4, markdown("So.")), "cell 4: no Look"),
+    (lesson.pictures_have_words, lambda cells: cells[4].outputs[0].metadata.clear(), "alternative"),
+    (lesson.closes_with_takeaway_verdict_source_and_next, swap(-1, "- Two.\n", ""), "2 bullets"),
+    (lesson.closes_with_takeaway_verdict_source_and_next, swap(-1, "**Next.**", ""), "next"),
+    (lesson.closes_with_takeaway_verdict_source_and_next, swap(-1, "**Source", "**Next"), "next"),
+    (
+        lesson.glossary_words_are_marked_where_they_first_stand,
+        swap(2, "**token**", "token"),
+        "cell 2: 'token'",
+    ),
+    (
+        lesson.glossary_words_are_marked_where_they_first_stand,
+        after(1, markdown("The experts' **KV cache**.")),
+        "cell 2: 'experts'",
+    ),
+    (lesson.links_to_the_glossary_arrive, swap(2, "#expert", "#experts"), "no word 'experts'"),
+]  # fmt: skip
+
+
+def test_a_good_lesson_keeps_every_rule() -> None:
+    assert broken(numbered(lesson_cells()), LESSON_RULES) == {}
+    assert is_lesson(numbered(lesson_cells())) and not is_lesson(numbered(good_cells()))
+
+
+def test_the_ledger_is_a_lesson_without_exercises_and_takeaway() -> None:
+    cells = [c for c in lesson_cells()[:8] if "exercise" not in c.metadata.get("tags", [])]
+    book = numbered(cells, name="99_ledger")
+    assert is_lesson(book)
+    assert not lesson.three_to_six_predictions_and_three_exercises(book)
+    assert not lesson.closes_with_takeaway_verdict_source_and_next(book)
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoil", "said"), SPOILED_LESSONS, ids=[r.__name__ for r, _, _ in SPOILED_LESSONS]
+)
+def test_a_spoiled_lesson_is_refused(rule: Rule, spoil: Spoil, said: str) -> None:
+    cells = lesson_cells()
+    spoil(cells)
+    found = rule(numbered(cells))
+    assert found and any(said in complaint for complaint in found), found
+
+
+def test_every_rule_for_lessons_was_seen_to_refuse() -> None:
+    assert set(LESSON_RULES) - set(rules.COMMON) == {rule for rule, _, _ in SPOILED_LESSONS}
+
+
+def student_cells() -> list[NotebookNode]:
+    hidden = code('finding("All.", True)')
+    hidden.metadata = nbformat.from_dict({"jupyter": {"source_hidden": True}})
+    return [
+        markdown("<details><summary><b>Look</b></summary>\n\nAll.\n\n</details>"),
+        hidden,
+        code('def f(x):\n    """Return x."""\n    ...  # your code', "", "exercise"),
+    ]
+
+
+SPOILED_STUDENT: list[tuple[Rule, Spoil, str]] = [
+    (lesson.nothing_was_run, put(1, code("print(1)", "1\n")), "cell 1 has an output"),
+    (lesson.nothing_was_run, lambda cells: cells[1].update(execution_count=1), "or a count"),
+    (lesson.looks_are_folded, put(0, markdown("**Look.** All.")), "cell 0: an open Look"),
+    (
+        lesson.sources_of_findings_are_hidden,
+        lambda cells: cells[1].metadata.clear(),
+        "cell 1: the source",
+    ),
+    (lesson.exercises_are_starters, swap(2, "...", "return x"), "cell 2: the exercise is solved"),
+]
+
+
+@pytest.mark.parametrize(("rule", "spoil", "said"), SPOILED_STUDENT)
+def test_a_spoiled_student_edition_is_refused(rule: Rule, spoil: Spoil, said: str) -> None:
+    assert broken(Book("02_moe_layer", student_cells(), 0), STUDENT_RULES) == {}
+    cells = student_cells()
+    spoil(cells)
+    assert said in rule(Book("02_moe_layer", cells, 0))[0]
+    assert {r for r, _, _ in SPOILED_STUDENT} == set(STUDENT_RULES)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("## b\n\nTwo.", "alphabetical"),
+        ("## token\n\nOne.\n\nTwo.", "one paragraph"),
+        ("## token\n\n" + "word " * 61, "at most 60 words"),
+        ("## token\n\n## word\n\nTwo.", "one paragraph"),
+    ],
+)
+def test_a_spoiled_glossary_is_refused(text: str, said: str) -> None:
+    first = markdown("# 98 · What?\n\n## c\n\nOne.")
+    book = Book(GLOSSARY, [first, markdown(text)], 0)
+    assert any(said in complaint for complaint in lesson.one_short_paragraph_for_each_word(book))
 
 
 # --- the builder ----------------------------------------------------------------------------------

@@ -316,3 +316,10 @@ def test_one_token_touches_less_than_a_text() -> None:
 
 def test_no_text_touches_nothing() -> None:
     assert touched_parameters(built(small("moe")), text(0)).tolist() == []
+
+
+def test_the_repr_of_a_layer_shows_the_shapes_of_its_own_parameters() -> None:
+    shown = repr(built(small("moe")))
+    for name, parameter in built(small("moe")).named_parameters():
+        if "norm" not in name:  # torch's own repr shows its width
+            assert f"{name.rpartition('.')[2]} {list(parameter.shape)}" in shown

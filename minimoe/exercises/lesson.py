@@ -7,7 +7,8 @@ from typing import Any
 
 from minimoe.errors import one_line
 from minimoe.exercises import notes
-from minimoe.exercises.exercise import Exercise, Function
+from minimoe.exercises.compare import short
+from minimoe.exercises.exercise import Exercise
 from minimoe.exercises.judge import judge
 from minimoe.exercises.shelf import exercise_named
 from minimoe.show.tables import as_text
@@ -43,7 +44,7 @@ def predict(
     elif guess is ... or guess is None:
         print(f"{step} · no guess yet\n{choices}")
     else:
-        print(f"{step} · {guess!r} was not offered; write one letter in quotes\n{choices}")
+        print(f"{step} · {short(guess)} was not offered; write one letter in quotes\n{choices}")
 
 
 def _compare(step: str, measured: Mapping[str, Any]) -> None:
@@ -70,12 +71,19 @@ def finding(sentence: str, holds: Any, **numbers: Any) -> None:
         holds: anything with a truth value.
         numbers: name -> number; an underscore is shown as a space.
     """
-    pairs = [f"{name.replace('_', ' ')} = {as_text(n)}" for name, n in numbers.items()]
+    pairs = [f"{name.replace('_', ' ')} = {_shown(n)}" for name, n in numbers.items()]
     verdict = "HOLDS" if bool(holds) else "DOES NOT HOLD"
     print(f"{verdict} · {sentence}" + (f" [{', '.join(pairs)}]" if pairs else ""))
 
 
-def check(step: str, function: Function) -> Function:
+def _shown(number: Any) -> str:
+    try:
+        return as_text(number)
+    except (TypeError, ValueError, RuntimeError):  # several numbers in one tensor
+        return short(number)
+
+
+def check(step: str, function: Any) -> Any:
     """Check the reader's function, and print "right", "not yet", or the first problem with a hint.
 
     Returns:

@@ -15,7 +15,7 @@ def keep(kind: str, step: str, result: str, folder: Path | None = None) -> None:
     """Append one line, if the current folder is a reader's working folder.
 
     Each line is written in one call, so two notebooks may write at once and a kill loses no older
-    line.
+    line. A lesson goes on without notes where the folder cannot be written.
 
     Args:
         kind: "check", "guess", "measured", "hint" or "solution".
@@ -27,18 +27,20 @@ def keep(kind: str, step: str, result: str, folder: Path | None = None) -> None:
     if not home.is_dir():
         return
     line = json.dumps({"kind": kind, "step": step, "result": result}) + "\n"
-    handle = os.open(home / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        os.write(handle, line.encode())
-    finally:
-        os.close(handle)
+        with open(home / FILE, "a+b", buffering=0) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            cut = file.read(1) not in (b"", b"\n")  # the line before was not finished
+            file.write((b"\n" if cut else b"") + line.encode())
+    except OSError:
+        return
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
     """The lines kept in a working folder, oldest first; a damaged line is left out."""
     path = folder / FOLDER / FILE
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
         try:
             row = json.loads(line)
             rows.append({key: str(row[key]) for key in ("kind", "step", "result")})

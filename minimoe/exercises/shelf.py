@@ -32,9 +32,9 @@ def exercise_named(step: str) -> Exercise:
     Raises:
         InputError: there is none.
     """
-    book = str(step)[:2]
-    known = exercises_of(book) if book in BOOKS else {}
-    if step not in known:
-        names = list(known) or [f"{book}.1" for book in BOOKS]
-        raise InputError(f"there is no exercise {step!r}; there are {listed(names, shown=12)}")
-    return known[step]
+    name = str(step)
+    known = exercises_of(name[:2]) if name[:2] in BOOKS else {}
+    if name in known:
+        return known[name]
+    there = f"there are {listed(known, shown=12)}" if known else f"see notebooks {listed(BOOKS)}"
+    raise InputError(f"there is no exercise {name}; {there}")

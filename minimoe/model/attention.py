@@ -12,7 +12,7 @@ from minimoe import fast
 from minimoe.config import AttentionConfig
 from minimoe.model.cache import KVCache
 from minimoe.model.norm import RMSNorm
-from minimoe.model.parameters import matrix, zeros
+from minimoe.model.parameters import matrix, shapes, zeros
 from minimoe.model.rotary import Rotation, rotate
 
 
@@ -49,6 +49,8 @@ class Attention(nn.Module):
             self.q_norm = RMSNorm(width if over_heads else config.d_head, norm_eps)
             self.k_norm = RMSNorm(kv_width if over_heads else config.d_head, norm_eps)
         self.sinks = zeros(config.n_heads) if config.sinks else None
+
+    extra_repr = shapes
 
     def forward(
         self,

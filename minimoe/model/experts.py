@@ -8,7 +8,7 @@ from minimoe.config import MoEConfig
 from minimoe.model.dispatch import DispatchPlan
 from minimoe.model.feed_forward import clamped_silu_gate, silu_gate
 from minimoe.model.fixed_shapes import every_expert, fixed_shapes
-from minimoe.model.parameters import matrix, zeros
+from minimoe.model.parameters import matrix, shapes, zeros
 
 
 class Experts(nn.Module):
@@ -25,6 +25,8 @@ class Experts(nn.Module):
         self.down = matrix(n_experts, d_model, d_expert, to_residual=True)
         self.gate_up_bias = zeros(n_experts, 2 * d_expert) if config.biased_experts else None
         self.down_bias = zeros(n_experts, d_model) if config.biased_experts else None
+
+    extra_repr = shapes
 
     @torch.compiler.disable  # the segments differ in length from batch to batch
     def forward(self, rows: Float[Tensor, "N D"], plan: DispatchPlan) -> Float[Tensor, "N D"]:

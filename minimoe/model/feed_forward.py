@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minimoe.model.parameters import matrix, zeros
+from minimoe.model.parameters import matrix, shapes, zeros
 
 
 def silu_gate(gate_up: Float[Tensor, "... F2"]) -> Float[Tensor, "... F"]:
@@ -54,6 +54,8 @@ class SwiGLU(nn.Module):
         self.gate_up_bias = zeros(2 * d_ff) if bias else None
         self.down_bias = zeros(d_model) if bias else None
 
+    extra_repr = shapes
+
     def forward(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
         return swiglu(x, self.gate_up, self.down, self.gate_up_bias, self.down_bias)
 
@@ -71,6 +73,8 @@ class GeluMLP(nn.Module):
         self.down = matrix(d_model, d_ff, to_residual=True)
         self.up_bias = zeros(d_ff) if bias else None
         self.down_bias = zeros(d_model) if bias else None
+
+    extra_repr = shapes
 
     def forward(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
         up = nn.functional.linear(x, self.up, self.up_bias)

@@ -8,7 +8,7 @@ from minimoe.config import LatentAttentionConfig
 from minimoe.model.attention import attend, causal_attention, visible
 from minimoe.model.cache import KVCache
 from minimoe.model.norm import RMSNorm
-from minimoe.model.parameters import matrix, zeros
+from minimoe.model.parameters import matrix, shapes, zeros
 from minimoe.model.rotary import Rotation, rope_score_factor, rotate
 
 
@@ -41,6 +41,8 @@ class LatentAttention(nn.Module):
         self.kv_down_bias = zeros(config.kv_rank + config.d_rope) if config.bias else None
         self.o_bias = zeros(config.d_model) if config.bias else None
         self.scale = (config.d_nope + config.d_rope) ** -0.5 * rope_score_factor(config.rope)
+
+    extra_repr = shapes
 
     def forward(
         self,

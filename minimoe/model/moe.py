@@ -9,7 +9,7 @@ from minimoe.config import MoEConfig
 from minimoe.model.dispatch import combine, dispatch, plan_dispatch
 from minimoe.model.experts import Experts
 from minimoe.model.feed_forward import SwiGLU
-from minimoe.model.parameters import initialize_, matrix
+from minimoe.model.parameters import initialize_, matrix, shapes
 from minimoe.model.routing import Router, Routing, RoutingRule
 
 
@@ -33,6 +33,8 @@ class MoE(nn.Module):
         self.shared = SwiGLU(config.d_model, width) if width else None
         self.shared_gate = matrix(1, config.d_model, spread=0.02) if config.gate_shared else None
         initialize_(self, seed)
+
+    extra_repr = shapes
 
     def forward(
         self, x: Float[Tensor, "T D"], noise_seed: int | torch.Generator | None = None

@@ -33,6 +33,12 @@ def decays(parameter: nn.Parameter) -> bool:
     return hasattr(parameter, "spread")
 
 
+def shapes(module: nn.Module) -> str:
+    """The shapes of a module's own parameters, which its `repr` shows: "weight [8, 64]"."""
+    own = module.named_parameters(recurse=False)
+    return ", ".join(f"{name} {list(parameter.shape)}" for name, parameter in own)
+
+
 @torch.no_grad()
 def initialize_(module: nn.Module, seed: int, n_layers: int = 1) -> None:
     """Fill every matrix from a normal distribution of its own spread; leave the rest as it is.

@@ -10,7 +10,7 @@ from torch.utils._pytree import register_dataclass
 
 from minimoe.config import MoEConfig
 from minimoe.model.capacity import count, keep_within_capacity
-from minimoe.model.parameters import matrix, zeros
+from minimoe.model.parameters import matrix, shapes, zeros
 from minimoe.model.selection import best, limit_to_groups
 from minimoe.randomness import generator_of
 
@@ -92,6 +92,8 @@ class Router(nn.Module):
         self.bias = zeros(n_experts) if config.router_bias else None
         expert_bias = torch.zeros(n_experts) if config.use_expert_bias else None
         self.register_buffer("expert_bias", expert_bias)
+
+    extra_repr = shapes
 
     def forward(
         self, x: Float[Tensor, "T D"], noise_seed: int | torch.Generator | None = None

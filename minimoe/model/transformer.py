@@ -14,7 +14,7 @@ from minimoe.model.fixed_shapes import fixed_shapes
 from minimoe.model.latent_attention import LatentAttention
 from minimoe.model.moe import MoE
 from minimoe.model.norm import RMSNorm
-from minimoe.model.parameters import initialize_, matrix
+from minimoe.model.parameters import initialize_, matrix, shapes
 from minimoe.model.rotary import Rotation, rotation_of
 from minimoe.model.routing import Routing, RoutingRule
 from minimoe.randomness import derived_seed
@@ -87,6 +87,8 @@ class Transformer(nn.Module):
         self.norm = make_norm(config)
         self.head = None if tied else matrix(*table, spread=0.02)
         initialize_(self, seed, config.n_layers)
+
+    extra_repr = shapes
 
     def layers(self) -> list[Block]:
         """The blocks in order, wrapped ones (compiled, checkpointed) too."""

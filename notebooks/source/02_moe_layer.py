@@ -34,12 +34,14 @@ style()
 E, K, D, F = 8, 2, 64, 128  # experts, experts per token, width of a token, width of an expert
 seed = 0
 sentence = "How far is the moon?"
-config = MoEConfig(d_model=D, d_expert=F, n_routed_experts=E, top_k=K)
+config = MoEConfig(d_model=D, d_expert=F, n_routed_experts=E, top_k=K,
+                   allow_constant_weight=True)  # so that K = 1 can be tried
 
 # %% [markdown]
-# A **token** is one byte here. Each byte has a vector $x$ of D numbers, its row of a table called
-# the **embedding**. A vector is scaled so that its mean square is 1. The layer is below: its router
-# and its E experts, with the shape of each tensor.
+# A **token** is one [byte](98_glossary.ipynb#byte) here. Each byte has a vector $x$ of D
+# numbers, its row of a table called the **embedding**. A vector is scaled so that its mean square
+# is 1. The [layer](98_glossary.ipynb#layer) is below: its [router](98_glossary.ipynb#router)
+# and its E [experts](98_glossary.ipynb#expert), with the shape of each tensor.
 
 # %%
 tokens = torch.tensor(list(sentence.encode()))
@@ -53,7 +55,7 @@ layer
 # ## How does one token pass through the layer?
 #
 # 1. The **router** is one matrix. It turns $x$ into E numbers, the **logits**.
-# 2. Softmax turns the logits into **scores**: positive numbers that sum to 1.
+# 2. [Softmax](98_glossary.ipynb#softmax) turns the logits into **scores**: positive numbers that sum to 1.
 # 3. The K experts with the best scores are chosen. Their scores are divided by their sum. These are
 #    the **combine weights**.
 # 4. The output is the weighted sum of what the K experts compute:
@@ -82,8 +84,8 @@ Table(["expert", "logit", "score", "weight"], [
 
 # %% [markdown]
 # **Look.** The router is not trained, so its logits are small and all scores lie near 1/E. The two
-# best hold less than 0.4 together. Divided by their sum, they become two weights that sum to 1. The
-# other experts have no weight.
+# best hold less than 0.4 together. Divided by their sum, they become two combine weights that sum
+# to 1. The other experts have none.
 #
 # Next: the weighted sum, once by hand and once by the package.
 
@@ -94,8 +96,9 @@ error = float((y[0] - by_hand).abs().max())
 finding("By hand and by package the output is the same.", error < 1e-12, error_below=1e-12)
 
 # %% [markdown]
-# One expert is a small network of two layers. Its kind is called SwiGLU; notebook 01 takes it
-# apart. Here it counts only that each expert has its own weights.
+# One expert is a small network. Its kind is called [SwiGLU](98_glossary.ipynb#SwiGLU);
+# notebook 01 takes it apart. Here it counts only that each expert has its own
+# [weights](98_glossary.ipynb#weight).
 #
 # The layer also returned `routing`: everything that the router decided, for all tokens.
 
@@ -121,8 +124,8 @@ predict("02.3", guess_3, a="K experts", b="about half of them", c="nearly all or
 
 # %%
 used = int((routing.assigned_per_expert > 0).sum())
-few, many = K, 0.75 * E
-predict("02.3", measured={"a": used <= few, "b": few < used < many, "c": used >= many})
+many = used >= 0.75 * E
+predict("02.3", measured={"a": used <= K and not many, "b": used > K and not many, "c": many})
 figure, ax = plt.subplots(figsize=(8.5, 3.4))
 plot_scores(ax, routing.scores, routing.expert_ids, byte_labels(sentence))
 
@@ -144,10 +147,11 @@ finding("Equal bytes get equal experts.", all(len(c) == 1 for c in choice.values
 # So the choice is made for each token. It is also made in each layer anew. Another layer has
 # another router matrix, and its experts are other networks: expert 7 of one layer has nothing in
 # common with expert 7 of another.
-#
+
+# %% [markdown]
 # ## Can the router see the task at all?
 #
-# In a whole model, **attention** comes before each MoE layer. It mixes earlier tokens into the
+# In a whole model, **attention** comes before each [MoE](98_glossary.ipynb#MoE) layer. It mixes earlier tokens into the
 # vector of a token. Through this vector, and in no other way, the earlier text can change the
 # choice. The next model has two layers of attention and MoE.
 
@@ -229,7 +233,8 @@ Table(["expert", "rows", "bytes"], [
 # %% [markdown]
 # The rows sum to T · K. If every expert computed every token, there would be T · E. Some experts
 # are busier than others, and nothing here prevents that. Notebook 05 is about it.
-#
+
+# %% [markdown]
 # ## What happens if an expert has only limited room?
 #
 # Hardware likes fixed sizes. GShard and the Switch Transformer gave each expert a **capacity**: room
@@ -304,8 +309,9 @@ finding("With a capacity, later text changes earlier tokens.", capped > 0, chang
 # %% [markdown]
 # ## Which weights does a token need?
 #
-# Here is a hard test of "sparse". We break all weights of the experts that the first byte did not
-# choose: they become NaN, a value that spoils every sum it enters.
+# Here is a hard test of "[sparse](98_glossary.ipynb#sparse)". We break all weights of the
+# experts that the first byte did not choose: they become **NaN**, a value that spoils every sum it
+# enters.
 
 # %%
 guess_9 = ...  # what is the output of the first byte now?
@@ -356,8 +362,8 @@ my_sentence = "Sparse models route tokens. 稀疏模型"
 view_of(my_sentence)
 
 # %% [markdown]
-# Then go back to the settings: try `E, K = 16, 4`, another seed, or your sentence. Which lines
-# still say HOLDS?
+# Then go back to the settings: try `E, K = 16, 4`, another [seed](98_glossary.ipynb#seed),
+# or your sentence. Which lines still say HOLDS?
 #
 # ## Takeaway
 #
@@ -371,8 +377,8 @@ view_of(my_sentence)
 # **Verdict on the claims.** `moe-sparse`: *shown here, with a condition*. It would be refuted if an
 # expert that was not chosen changed an output, and it did not. The condition: the choice is made for
 # each token, not for a task. One sentence used every expert. `moe-monolith`: *shown here, with a
-# condition*. Only the routed experts can be left out; the router served every token, and so does
-# attention. Notebook 03 counts how large each share is.
+# condition*. Only the [routed experts](98_glossary.ipynb#routed-expert) can be left out; the
+# router served every token, and so does attention. Notebook 03 counts how large each share is.
 #
 # **Source.** Shazeer and others, arXiv 1701.06538, section 2 (the layer). GShard, arXiv 2006.16668,
 # section 2.2, and Switch Transformers, arXiv 2101.03961, section 2.2 (capacity). Mixtral, arXiv
