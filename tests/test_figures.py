@@ -21,7 +21,7 @@ from minimoe.show.figures.looks import readable, tick
 from minimoe.show.speed import speed_picture
 
 TOKEN = Specialisation(nmi=0.5, low=0.4, high=0.55, control=0.02, control_high=0.03)
-DOMAIN = Specialisation(nmi=0.1, low=0.05, high=0.2, control=0.04, control_high=0.06, bits=0.2)
+DOMAIN = Specialisation(nmi=0.1, low=0.05, high=0.2, control=0.04, control_high=0.06)
 
 
 @pytest.fixture
