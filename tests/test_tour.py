@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from texts import paragraphs
+from texts import paragraphs, the_real_text
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig
-from minimoe.data import Text, folder_text, real_text
+from minimoe.data import Text, folder_text
 from minimoe.experiments.tour import as_json, run_tour, summary
 from minimoe.show.report import Contender, Point, verdicts
 from minimoe.training.checkpoint import load_model
@@ -25,7 +25,7 @@ def small_tour(
 
 
 def test_the_tour_measures_what_its_formulas_say_and_writes_its_report(tmp_path: Path) -> None:
-    contenders = small_tour(real_text(), tmp_path / "deep" / "out", steps=40)
+    contenders = small_tour(the_real_text(), tmp_path / "deep" / "out", steps=40)
     dense, moe = contenders
     for contender in contenders:
         assert contender.touched_parameters == contender.active_parameters
@@ -54,7 +54,7 @@ def test_the_tour_reads_the_users_own_text(tmp_path: Path) -> None:
     for name in ("letters", "recipes"):
         (tmp_path / "mine" / name).mkdir(parents=True)
         (tmp_path / "mine" / name / "a.txt").write_text(paragraphs(name), encoding="utf-8")
-    _, moe = small_tour(folder_text(tmp_path / "mine"), tmp_path / "out", minutes=0.12)
+    _, moe = small_tour(folder_text(tmp_path / "mine"), tmp_path / "out", minutes=0.03)
     assert set(moe.bits_per_byte) == {"letters", "recipes", "all"}
 
 
@@ -64,7 +64,7 @@ def test_the_tour_reads_the_users_own_text(tmp_path: Path) -> None:
 )
 def test_too_little_time_is_refused(tmp_path: Path, minutes: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        small_tour(real_text(), tmp_path, minutes=minutes)
+        small_tour(the_real_text(), tmp_path, minutes=minutes)
 
 
 def contender(name: str, curve: list[Point]) -> Contender:

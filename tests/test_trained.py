@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load
-from texts import paragraphs
+from texts import paragraphs, the_real_text
 
 from minimoe import trained
 from minimoe.cli.shared import MODEL
 from minimoe.config import AttentionConfig, InputError, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data.folder import folder_text
-from minimoe.data.packaged import real_text
 from minimoe.data.text import Text
 from minimoe.formulas.parameters import count_parameters
 from minimoe.trained import RECIPES, Recipe, models, trained_card
@@ -181,7 +180,7 @@ def test_all_shipped_models_together_take_at_most_16_MB() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_shipped_card_is_of_its_recipe_and_of_the_real_text(name: str) -> None:
     card, recipe = shipped(name), RECIPES[name]
-    assert card["text"]["sha256"] == text_digest(real_text().train)
+    assert card["text"]["sha256"] == text_digest(the_real_text().train)
     assert load_trained(name).config == recipe.model
     assert TrainConfig(**cast(card["train_config"])) == recipe.training
     assert card["command"] == f"minimoe train --preset {name} --out runs/{name}"
@@ -196,7 +195,7 @@ def cast(fields: dict[str, object]) -> dict[str, object]:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_shipped_model_has_the_loss_that_its_card_says(name: str) -> None:
     said = shipped(name)["bits_per_byte"][SNAPSHOT_PART]
-    assert snapshot_loss(load_trained(name), real_text()) == pytest.approx(said, abs=1e-9)
+    assert snapshot_loss(load_trained(name), the_real_text()) == pytest.approx(said, abs=1e-9)
 
 
 def test_steps_that_others_slowed_down_do_not_count_as_undisturbed() -> None:
