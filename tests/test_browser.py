@@ -278,18 +278,18 @@ def test_panes_stand_below_each_other_where_the_window_is_narrow(beside: Page) -
     assert beside.evaluate("document.documentElement.scrollWidth") <= 400
 
 
-def test_four_thousand_bytes_are_drawn_searched_and_relayered_in_moments(
+def test_ten_thousand_bytes_are_drawn_searched_and_relayered_in_moments(
     page: Page, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
     line = "def forward(self, x):  # 路由\n    return self.layer(x) * 0.5\n"
-    text = (line * 200).encode()[:4_000]
+    text = (line * 200).encode()[:10_000]
     samples = {}
     for name in ("first", "second"):
         ids = rng.random((4, len(text), 16)).argsort(-1)[..., :2]
         samples[name] = [Sample("long", text, ids, rng.random(ids.shape))]
     view = routing_view(samples, n_experts=16, title="long")
-    assert len(view.html.encode()) < 1_200_000
+    assert len(view.html.encode()) < 3_000_000
     view.save(tmp_path / "long.html")
     page.goto((tmp_path / "long.html").as_uri())
     for key in ("]", "["):

@@ -14,7 +14,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
 
+import matplotlib as mpl
 import pytest
+import torch
 from texts import paragraphs
 
 from minimoe import trained as trained_models
@@ -23,6 +25,7 @@ from minimoe.cli import tour as tour_command
 from minimoe.cli import train as train_command
 from minimoe.cli.shared import say
 from minimoe.config import PRESETS, RECIPES, preset
+from minimoe.experiments import tour as tour_experiment
 from minimoe.files import locked
 from minimoe.formulas.parameters import count_parameters
 from minimoe.trained import release
@@ -345,9 +348,13 @@ def test_control_c_still_writes_the_report(
         pytest.fail("the training goes on")
 
     monkeypatch.setattr(tour_command, "progress", pressed_in_step_2)
+    monkeypatch.setattr(
+        tour_experiment, "touched_parameters", lambda model, tokens: torch.tensor([7])
+    )
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        status = main(["tour", "--steps", "99", "--text", text, "--out", str(tmp_path)])
+        with mpl.rc_context():  # a tour sets the style of its figures
+            status = main(["tour", "--steps", "99", "--text", text, "--out", str(tmp_path)])
     finally:
         signal.signal(signal.SIGINT, before)
     assert status == 0 and "By FLOPs, " in capsys.readouterr().out

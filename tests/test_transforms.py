@@ -66,7 +66,7 @@ def test_a_compiled_layer_is_the_layer() -> None:
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", ["dropping", "gpt_oss", "groups"])
 def test_an_exported_layer_is_the_layer_for_other_tokens_too(name: str) -> None:
     layer, x = layer_and_tokens(name)
     exported = torch.export.export(layer, (x,)).module()
