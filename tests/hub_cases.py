@@ -332,6 +332,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+PLAIN: list[tuple[str, dict[str, Any]]] = [(family, {}) for family in FIRST]
 CASES: list[tuple[str, dict[str, Any]]] = [
     (family, changes) for family in FIRST for changes in ({}, *VARIANTS[family].values())
 ]

@@ -9,18 +9,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
 
+import matplotlib as mpl
 import pytest
+import torch
 from texts import paragraphs
 
 from minimoe import trained as trained_models
 from minimoe.cli import COMMANDS, main
+from minimoe.cli import tour as tour_command
 from minimoe.cli import train as train_command
 from minimoe.cli.shared import say
 from minimoe.config import PRESETS, RECIPES, preset
+from minimoe.experiments import tour as tour_experiment
 from minimoe.files import locked
 from minimoe.formulas.parameters import count_parameters
 from minimoe.trained import release
@@ -332,19 +337,26 @@ def test_bench_prints_its_tables_or_json_and_writes_the_figure(
     assert "S1 bfloat16" in capsys.readouterr().out
 
 
-def test_control_c_still_writes_the_report(tmp_path: Path, text: str) -> None:
-    command = [sys.executable, "-m", "minimoe", "tour", "--minutes", "9", "--text", text]
-    child = subprocess.Popen(
-        [*command, "--out", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert child.stderr is not None
-    assert "training dense and MoE in turn" in child.stderr.readline()
-    time.sleep(2)
-    child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=120)
-    assert child.returncode == 0, err
-    assert "By FLOPs, " in out
+def test_control_c_still_writes_the_report(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed_in_step_2(first: int, end: int) -> Iterator[int]:
+        yield first
+        os.kill(os.getpid(), signal.SIGINT)
+        yield first + 1
+        pytest.fail("the training goes on")
+
+    monkeypatch.setattr(tour_command, "progress", pressed_in_step_2)
+    monkeypatch.setattr(
+        tour_experiment, "touched_parameters", lambda model, tokens: torch.tensor([7])
+    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with mpl.rc_context():  # a tour sets the style of its figures
+            status = main(["tour", "--steps", "99", "--text", text, "--out", str(tmp_path)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert status == 0 and "By FLOPs, " in capsys.readouterr().out
     assert "<p>Stopped after" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 

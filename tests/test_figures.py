@@ -298,13 +298,12 @@ def test_a_label_that_finds_no_place_goes_first() -> None:
     assert offsets.round().tolist() == [[-17, 0], [-17, 0]]
 
 
-@pytest.mark.parametrize("form", ["png", "svg"])
-def test_the_picture_of_speed_is_the_same_twice_and_leaves_the_style_alone(form: str) -> None:
+def test_the_picture_of_speed_is_the_same_twice_and_leaves_the_style_alone() -> None:
     ratios, growth = {"a": {"S1": (0.5, 0.6, 0.7)}}, {"b": ([4, 8], [[1.0, 2.0]])}
     before = dict(mpl.rcParams)
-    both = speed_picture(ratios, growth, "a machine", form)
-    assert both == speed_picture(ratios, growth, "a machine", form)
-    halves = [speed_picture(ratios, {}, "m", form), speed_picture({}, growth, "m", form)]
+    both = speed_picture(ratios, growth, "a machine", "svg")
+    assert both == speed_picture(ratios, growth, "a machine", "svg")
+    halves = [speed_picture(ratios, {}, "m", "png"), speed_picture({}, growth, "m", "png")]
     assert len({both, *halves}) == 3 and dict(mpl.rcParams) == before
 
 

@@ -522,10 +522,10 @@ def test_thin_lines_keep_their_experts_colours_in_64_colours() -> None:
 
 def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     source, product = tmp_path / "09_x.py", tmp_path / "09_x.ipynb"
-    source.write_text(SOURCE + '\n# %%\nraise KeyError("oh")\n')
+    source.write_text('# %% [markdown]\n# # A title\n\n# %%\n1\n\n# %%\nraise KeyError("oh")\n')
     build = builder()
     with pytest.raises(
-        build.BuildError, match=r"^09_x, cell 4 \(raise KeyError.*\): KeyError: 'oh'$"
+        build.BuildError, match=r"^09_x, cell 2 \(raise KeyError.*\): KeyError: 'oh'$"
     ):
         build.build(source, product)
     assert [path.name for path in tmp_path.iterdir()] == ["09_x.py"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_cases import CASES, FIRST, name_of, tiny
+from hub_cases import CASES, FIRST, PLAIN, name_of, tiny
 from parity import (
     LENGTH,
     exact_oracle,
@@ -79,12 +79,9 @@ def assert_equal(got: torch.Tensor, wanted: torch.Tensor, share: float = 1e-10) 
     torch.testing.assert_close(got, wanted, rtol=0, atol=share * float(wanted.abs().max()))
 
 
-def test_the_same_weights_give_the_same_logits(pair: Pair) -> None:
-    assert_equal(pair.said[0], pair.logits)
-
-
-def test_every_token_goes_to_the_same_experts_with_the_same_weights(pair: Pair) -> None:
-    routings = pair.said[1]
+def test_the_same_weights_give_the_same_logits_experts_and_expert_weights(pair: Pair) -> None:
+    logits, routings = pair.said
+    assert_equal(logits, pair.logits)
     assert len(routings) == len(pair.weights)
     for routing, wanted in zip(routings, pair.weights, strict=True):
         got = torch.zeros_like(wanted).scatter(-1, routing.expert_ids, routing.weights)
@@ -93,6 +90,7 @@ def test_every_token_goes_to_the_same_experts_with_the_same_weights(pair: Pair) 
         torch.testing.assert_close(got, wanted, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("pair", PLAIN, ids=name_of, indirect=True)
 def test_what_we_write_the_oracle_reads(pair: Pair, tmp_path: Path) -> None:
     minimoe.save_pretrained(pair.ours, tmp_path)
     with exact_oracle():
@@ -103,6 +101,7 @@ def test_what_we_write_the_oracle_reads(pair: Pair, tmp_path: Path) -> None:
     assert_equal(logits, pair.logits)
 
 
+@pytest.mark.parametrize("pair", PLAIN, ids=name_of, indirect=True)
 def test_reading_with_a_cache_gives_the_oracles_logits(pair: Pair) -> None:
     tokens = pair.tokens
     cache = KVCache(pair.ours.config, len(tokens), LENGTH, like=pair.ours.embedding)

@@ -141,8 +141,8 @@ def test_the_interval_covers_the_value_of_a_long_text() -> None:
         return specialisation(ids[:, None], labels, groups, n_shuffles=1, n_resamples=60, seed=seed)
 
     truth = sample(1500, 7).nmi
-    samples = [sample(N_GROUPS, 10 * seed) for seed in range(1, 16)]
-    assert sum(s.low <= truth + s.control and truth <= s.high for s in samples) >= 11
+    samples = [sample(N_GROUPS, 10 * seed) for seed in range(1, 11)]
+    assert sum(s.low <= truth + s.control and truth <= s.high for s in samples) >= 8
     assert all(s.low < s.nmi < s.high and s.high - s.low < 0.2 for s in samples)
 
 

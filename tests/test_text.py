@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from texts import the_real_text
 
-from minimoe.data import Corpus, Text, decode, encode, folder_text, packaged, real_text
+from minimoe.data import Corpus, Text, decode, encode, folder_text, packaged
 from minimoe.data.packaged import PYTHON_SOURCE, SENTENCE_PAIRS, read_source
 from minimoe.errors import InputError
 
@@ -27,7 +28,7 @@ def words(start: int, n: int) -> str:
 
 
 def both_sides() -> tuple[Corpus, Corpus]:
-    return real_text().train, real_text().validation
+    return the_real_text().train, the_real_text().validation
 
 
 def domain_text(corpus: Corpus, domain: str) -> str:
@@ -62,7 +63,7 @@ def test_decode_gives_back_what_was_encoded_and_marks_broken_bytes() -> None:
 
 
 def test_real_text_has_exactly_these_bytes_in_each_domain() -> None:
-    text = real_text()
+    text = the_real_text()
     assert text.train.domains == text.validation.domains == ("english", "chinese", "python")
     assert text.train.bytes_per_domain.tolist() == [542_559, 83_042, 1_742_976]
     assert text.validation.bytes_per_domain.tolist() == [62_033, 19_886, 173_702]
@@ -76,14 +77,14 @@ def test_real_text_is_the_same_bytes_and_labels_every_time() -> None:
 
 
 def test_a_validation_paragraph_never_stands_in_training_text() -> None:
-    assert_no_leak(real_text())
+    assert_no_leak(the_real_text())
 
 
 def test_a_validation_pair_differs_from_training_by_more_than_case_digits_or_marks() -> None:
     for domain, pattern in (("english", r"[a-z]"), ("chinese", r"[\u4e00-\u9fff]")):
-        train = decode(real_text().train.tokens).split("\n")
+        train = decode(the_real_text().train.tokens).split("\n")
         trained = {letters(line) for line in train}
-        validation = domain_text(real_text().validation, domain)
+        validation = domain_text(the_real_text().validation, domain)
         pairs = [part for part in paragraphs(validation) if "\n" not in part]
         repeated = [p for p in pairs if re.search(pattern, p) and letters(p) in trained]
         assert len(pairs) > 100 and repeated == []
@@ -118,7 +119,7 @@ def test_a_whole_file_of_python_source_is_on_one_side() -> None:
 
 
 def test_reading_the_text_does_not_import_the_language_pack() -> None:
-    real_text()
+    the_real_text()
     assert SENTENCE_PAIRS.module not in sys.modules
 
 

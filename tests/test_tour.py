@@ -1,14 +1,19 @@
 """The tour trains both models on the same text, measures them, and writes a whole report."""
 
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
-from texts import paragraphs
+from texts import paragraphs, the_real_text
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig
-from minimoe.data import Text, folder_text, real_text
+from minimoe.data import Text, folder_text
+from minimoe.experiments import tour
 from minimoe.experiments.tour import as_json, run_tour, summary
+from minimoe.measure.parameters import touched_parameters
 from minimoe.show.report import Contender, Point, verdicts
 from minimoe.training.checkpoint import load_model
 
@@ -18,6 +23,15 @@ DENSE = ModelConfig(n_layers=2, attention=ATTENTION, d_ff=50)
 MOE = ModelConfig(n_layers=2, attention=ATTENTION, moe=LAYER)
 
 
+@pytest.fixture(autouse=True)
+def _judged_shortly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    few = lambda model, tokens: touched_parameters(model, tokens[:2])  # noqa: E731
+    monkeypatch.setattr(tour, "touched_parameters", few)
+    monkeypatch.setattr(tour, "VALIDATION_BYTES", 3 * 8 * 128)
+    with mpl.rc_context():  # a tour sets the style of its figures
+        yield
+
+
 def small_tour(
     text: Text, out: Path, minutes: float = 1.0, steps: int | None = None
 ) -> tuple[Contender, ...]:
@@ -25,7 +39,7 @@ def small_tour(
 
 
 def test_the_tour_measures_what_its_formulas_say_and_writes_its_report(tmp_path: Path) -> None:
-    contenders = small_tour(real_text(), tmp_path / "deep" / "out", steps=40)
+    contenders = small_tour(the_real_text(), tmp_path / "deep" / "out", steps=16)
     dense, moe = contenders
     for contender in contenders:
         assert contender.touched_parameters == contender.active_parameters
@@ -33,7 +47,7 @@ def test_the_tour_measures_what_its_formulas_say_and_writes_its_report(tmp_path:
         assert set(contender.bits_per_byte) == {"english", "chinese", "python", "all"}
         assert contender.bits_per_byte["all"] == contender.curve[-1].bits
         assert contender.curve[0].bits > 7.5 > contender.curve[-1].bits
-    assert dense.tokens == moe.tokens == 40 * 8 * 128
+    assert dense.tokens == moe.tokens == 16 * 8 * 128
     assert moe.total_parameters > 1.5 * moe.active_parameters
     assert [sum(layer) for layer in moe.load] == pytest.approx([1, 1])
 
@@ -54,7 +68,7 @@ def test_the_tour_reads_the_users_own_text(tmp_path: Path) -> None:
     for name in ("letters", "recipes"):
         (tmp_path / "mine" / name).mkdir(parents=True)
         (tmp_path / "mine" / name / "a.txt").write_text(paragraphs(name), encoding="utf-8")
-    _, moe = small_tour(folder_text(tmp_path / "mine"), tmp_path / "out", minutes=0.12)
+    _, moe = small_tour(folder_text(tmp_path / "mine"), tmp_path / "out", steps=2)
     assert set(moe.bits_per_byte) == {"letters", "recipes", "all"}
 
 
@@ -64,7 +78,15 @@ def test_the_tour_reads_the_users_own_text(tmp_path: Path) -> None:
 )
 def test_too_little_time_is_refused(tmp_path: Path, minutes: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        small_tour(real_text(), tmp_path, minutes=minutes)
+        small_tour(the_real_text(), tmp_path, minutes=minutes)
+
+
+def test_as_many_steps_are_planned_as_fit_with_a_reserve_of_15_percent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tour, "_step_seconds", lambda *_: 0.5)
+    models, deadline = {"dense": DENSE, "moe": MOE}, time.perf_counter() + 12.0
+    assert tour._steps_that_fit(models, the_real_text().train, 1.0, deadline) == 10
 
 
 def contender(name: str, curve: list[Point]) -> Contender:

@@ -256,28 +256,28 @@ def test_a_gradient_that_is_not_finite_stops_the_run_and_leaves_the_weights() ->
 
 
 def test_a_small_model_learns_a_markov_language_to_its_entropy_and_never_below() -> None:
-    """Within 0.05 bits of the floor on 50,000 tokens, where it can be 0.01 below it by chance."""
+    """Within 0.05 bits of the floor on 30,000 tokens, where it can be 0.015 below it by chance."""
     language = markov_language(n_symbols=8, n_successors=2, seed=1)
     text = mixture_text(
-        [language], segment_length=250, n_train_segments=200, n_validation_segments=200, seed=1
+        [language], segment_length=250, n_train_segments=200, n_validation_segments=120, seed=1
     )
     config = training(steps=120, batch_size=8, length=24, learning_rate=0.02, warmup_share=0.1)
     run, floor = start(model_config(), config), mixture_floor_bits([language], 250)
     validation = list(validation_batches(text.validation, batch_size=256, length=50))
 
-    def measure() -> float:
-        return bits_per_byte(run.model, validation, text.validation.domains)["all"]
+    def measure(batches: list[Batch]) -> float:
+        return bits_per_byte(run.model, batches, text.validation.domains)["all"]
 
-    assert measure() == pytest.approx(3, abs=0.05)  # 8 symbols, nothing known
+    assert measure(validation[:1]) == pytest.approx(3, abs=0.05)  # 8 symbols, nothing known
     train(run, text.train)
-    assert floor - 0.01 < measure() < floor + 0.05
+    assert floor - 0.015 < measure(validation) < floor + 0.05
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.02])
 def test_the_selection_bias_balances_a_layer_that_stays_unbalanced_without_it(
     rate: float,
 ) -> None:
-    """A router that starts with a liking for expert 0, no balance loss, 50 steps.
+    """A router that starts with a liking for expert 0, no balance loss, 50 steps or 5.
 
     The maximal violation is 3 if one of 4 experts gets everything and 0 at perfect balance.
     """
@@ -291,7 +291,7 @@ def test_the_selection_bias_balances_a_layer_that_stays_unbalanced_without_it(
         run.model.embedding += 0.4  # every token has something in common
         router.weight.mul_(5)
         router.weight[0] += 0.1
-    train(run, corpus, steps=50)
+    train(run, corpus, steps=50 if rate else 5)
     tokens = batch_of(corpus, config, step=999).inputs
     violation = max_violation(expert_load(run.model(tokens)[1][0]))
     assert violation > 2.5 if rate == 0 else violation < 1

@@ -53,9 +53,8 @@ def assert_same(got: Any, wanted: Any, close: float = 1e-6) -> None:
 # that went wrong once, and code generation takes a minute.
 # Dynamo itself looks at `.grad` of a tensor that is no leaf when it goes on behind a graph break.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
-@pytest.mark.parametrize("name", ["plain", "dropping"])
-def test_a_compiled_layer_is_the_layer(name: str) -> None:
-    layer, x = layer_and_tokens(name)
+def test_a_compiled_layer_is_the_layer() -> None:
+    layer, x = layer_and_tokens("dropping")
     compiled = torch.compile(layer, backend="eager")
     assert_same(compiled(x), layer(x))
     (compiled(x)[0].square().sum()).backward()
@@ -67,7 +66,7 @@ def test_a_compiled_layer_is_the_layer(name: str) -> None:
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", ["dropping", "gpt_oss", "groups"])
 def test_an_exported_layer_is_the_layer_for_other_tokens_too(name: str) -> None:
     layer, x = layer_and_tokens(name)
     exported = torch.export.export(layer, (x,)).module()
