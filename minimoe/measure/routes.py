@@ -21,13 +21,14 @@ class Trace:
     """What every MoE layer decided for every token, stacked over the layers.
 
     Attributes:
-        expert_ids, weights, kept: as in `Routing`.
+        logits, expert_ids, weights, kept: as in `Routing`.
         margin: the smallest selection score of a chosen expert minus the largest of the others, at
             least 0. The choice does not change while every score changes by less than half of it
             (with groups: and while the same groups are chosen). Infinite where no other expert
             could be chosen.
     """
 
+    logits: Float[Tensor, "layers T E"]
     expert_ids: Int[Tensor, "layers T K"]
     weights: Float[Tensor, "layers T K"]
     kept: Bool[Tensor, "layers T K"]
@@ -51,14 +52,14 @@ def trace(model: Transformer, tokens: Int[Tensor, "B L"]) -> Trace:
             f"a trace needs at least 1 MoE layer, got 0 of {model.config.n_layers}; "
             "a dense model has no router"
         )
-    names = ("selection_scores", "expert_ids", "weights", "kept")
+    names = ("logits", "selection_scores", "expert_ids", "weights", "kept")
     routings = model(tokens)[1]
-    values, expert_ids, weights, kept = (
+    logits, values, expert_ids, weights, kept = (
         torch.stack([getattr(routing, name) for routing in routings]) for name in names
     )
     others = values.scatter(-1, expert_ids, -math.inf)
     margin = values.gather(-1, expert_ids).amin(-1) - others.amax(-1)
-    return Trace(expert_ids, weights, kept, margin)
+    return Trace(logits, expert_ids, weights, kept, margin)
 
 
 def expert_load(routing: Routing, mask: Bool[Tensor, "T"] | None = None) -> Float[Tensor, "E"]:

@@ -242,7 +242,7 @@ WEIGHTS = Exercise(
         Wrong(_only_kept, "These sum to less than 1: divide by the sum of the chosen scores."),
         Wrong(_all_the_same, "A better score must get a larger weight; yours are all equal."),
         Wrong(_softmax_again, "The scores have been through softmax already; only divide now."),
-        Wrong(_for_every_expert, "One weight for each chosen place, in the order of `chosen`."),
+        Wrong(_for_every_expert, "One weight for each chosen place, in the order of chosen."),
         Wrong(_by_the_best, "Divide by the sum of the chosen scores, not by the best of them."),
         Wrong(
             _first_scores, "You took the first scores; take scores[place] for the chosen places."
