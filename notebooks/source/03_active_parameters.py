@@ -56,6 +56,8 @@ moe = MoEConfig(d_model=D, d_expert=F, n_routed_experts=E, top_k=K, n_shared_exp
 heads = AttentionConfig(d_model=D, n_heads=H, n_kv_heads=G, d_head=d)
 dense = (0,) if n_layers > 1 else ()
 config = ModelConfig(n_layers=n_layers, attention=heads, d_ff=width, moe=moe, dense_layers=dense)
+
+# %%
 model = Transformer(config, seed=seed).double()
 weights = model.blocks[-1].named_parameters()
 Table(["in the last block", "shape", "numbers"], [
@@ -73,6 +75,8 @@ Table(["in the last block", "shape", "numbers"], [
 # %%
 expert, n_moe = 3 * D * F, n_layers - len(dense)
 attention = 2 * H * d * D + 2 * G * d * D  # q and o, then k and v
+
+# %%
 parts = {
     "input embedding": V * D,
     "attention": n_layers * attention,
@@ -83,6 +87,8 @@ parts = {
     "norms": (2 * n_layers + 1) * D,
     "output head": V * D,
 }
+
+# %%
 total = sum(parts.values())
 Table(["part", "parameters"], [(name, f"{n:,}") for name, n in parts.items()])
 
@@ -108,6 +114,8 @@ predict("03.1", guess_1, a=f"about K / E, which is {K / E:.0%}",
 # %%
 tokens = torch.tensor(list((text or "a").encode(errors="replace")))[:48]
 touched = touched_parameters(model, tokens)
+
+# %%
 share, chosen = 100 * int(touched[0]) / total, 100 * K / E
 near = share <= 1.5 * chosen
 predict("03.1", measured={"a": near, "b": not near and share < 50, "c": not near and share >= 50})
@@ -159,6 +167,8 @@ by_name = abs(whole / 1e9 - 56) <= 0.5
 predict("03.2", measured={
     "a": by_name, "b": not by_name and whole < 56e9, "c": not by_name and whole > 56e9
 })
+
+# %%
 Table(["", "all, B", "used by a token, B"], [
     ("by its name", 8 * 7, 2 * 7),
     ("by its numbers", whole / 1e9, used / 1e9),
@@ -185,6 +195,8 @@ size, groups = {}, {"dense": {}, "moe": {}}
 for name, c in counts.items():
     size[name] = c.count.total / 1e9, c.count.active_parameters["with_embeddings"] / 1e9
     groups[c.published.kind][name] = size[name]
+
+# %%
 ax = plt.subplots(figsize=(9.5, 6.6))[1]
 plot_shares_log(ax, groups, "all parameters, B", "used by a token, B", shares=(1, 0.1, 0.03))
 
@@ -219,6 +231,8 @@ v3 = counts["deepseek-v3"]
 shape = v3.published.config
 every = dict(v3.count.parameters_by_place)
 table = shape["vocab_size"] * shape["hidden_size"]  # input embedding or output head
+
+# %%
 v3_parts = {"input embedding": table, "output head": every.pop("embeddings") - table}
 v3_parts |= {name.replace("_", " "): n for name, n in every.items() if n}
 Table(["part of DeepSeek-V3", "parameters, B"], [(n, x / 1e9) for n, x in v3_parts.items()])
@@ -227,6 +241,8 @@ Table(["part of DeepSeek-V3", "parameters, B"], [(n, x / 1e9) for n, x in v3_par
 chosen_of, n_experts = shape["num_experts_per_tok"], shape["n_routed_experts"]
 v3_chosen = v3_parts["routed experts"] * chosen_of // n_experts
 v3_used = v3_parts | {"routed experts": v3_chosen}
+
+# %%
 bars = {"all parameters": v3_parts, "used by a token": v3_used}
 bars = {bar: {name: 100 * n / sum(p.values()) for name, n in p.items()} for bar, p in bars.items()}
 part = bars["used by a token"]["routed experts"]
@@ -268,6 +284,8 @@ meanings = active(v3_parts, n_experts, chosen_of)
 ways = ("with_embeddings", "without_input_embedding", "without_embeddings")
 agree = list(meanings.values()) == [v3.count.active_parameters[way] for way in ways]
 finding("active counts DeepSeek-V3 as the package does.", agree)
+
+# %%
 Table(["meaning", "active, B"], [(name, n / 1e9) for name, n in meanings.items()])
 
 # %%
@@ -288,6 +306,8 @@ printed = {name: c.published.active.printed for name, c in counts.items()
            if name in groups["moe"] and c.published.active}
 three = {name: dict(zip(meanings, map(counts[name].count.active_parameters.get, ways)))
          for name in printed}
+
+# %%
 fitting = {name: fits(printed[name], three[name]) for name in printed}
 Table(["model", "printed", *(f"{m}, B" for m in meanings), "fits"], [
     (name, printed[name], *(f"{n / 1e9:.2f}" for n in three[name].values()), ", ".join(ms) or "none")
@@ -332,9 +352,13 @@ def scales(rows, columns):
     return -(-rows // 128) * -(-columns // 128)
 
 
+
+# %%
 in_attention = ((1536, 7168), (24576, 1536), (576, 7168), (32768, 512), (7168, 16384))
 n_scales = (61 + 1) * sum(scales(*m) for m in in_attention)  # notebook 11
 n_scales += 3 * 3 * scales(18432, 7168) + 59 * 257 * 3 * scales(2048, 7168)
+
+# %%
 held = {"the model": v3.count.total, "one token further": v3.count.mtp_module}
 held |= {"copies of two tables": 2 * table, "scales": n_scales, "selection biases": 59 * 256}
 sums = torch.tensor(list(held.values())).cumsum(0).tolist()
@@ -376,6 +400,8 @@ def share_read(n):
     return 100 * sum(experts_read(r.expert_ids) for r in routings) / (n_moe * E)
 
 
+
+# %%
 sizes = [2**k for k in range(10)]
 read = [share_read(n) for n in sizes]
 near = read[5] <= 1.5 * read[0]
@@ -415,6 +441,8 @@ finding("The meter sees what experts_read counts.", abs(seen - read[5]) < 1e-9, 
 # %%
 olmoe = published.published_model("olmoe-1b-7b").config
 widths = {"the model's": 1024, "the library's default": 2048}
+
+# %%
 models = [configs.model_config_from_hub(olmoe | {"intermediate_size": n}) for n in widths.values()]
 Table(["width of an expert", "", "all parameters, B"], [
     (whose, n, count_parameters(made).total / 1e9) for (whose, n), made in zip(widths.items(), models)
@@ -444,8 +472,12 @@ from minimoe.zoo.weights import load_pretrained, save_pretrained
 
 latent = LatentAttentionConfig(d_model=D, n_heads=H, kv_rank=32, q_rank=48, d_nope=16, d_rope=8,
                                d_value=16)
+
+# %%
 rules = replace(moe, score_function="sigmoid", use_expert_bias=True, route_scale=2.5)
 built = Transformer(replace(config, attention=latent, moe=rules), seed=seed).double()
+
+# %%
 home = TemporaryDirectory()
 folder = Path(home.name)
 save_pretrained(built, folder)
@@ -461,6 +493,8 @@ import json
 raw = (folder / "model.safetensors").read_bytes()
 length = int.from_bytes(raw[:8], "little")
 header = json.loads(raw[8 : 8 + length])
+
+# %%
 last = f"model.layers.{n_layers - 1}.mlp"
 shown = [n for n in header if last in n and (".experts." not in n or f".{E - 1}." in n)]
 Table(["tensor", "type", "shape"], [(n, header[n]["dtype"], header[n]["shape"]) for n in shown])
@@ -474,6 +508,8 @@ Table(["tensor", "type", "shape"], [(n, header[n]["dtype"], header[n]["shape"]) 
 said = json.loads((folder / "config.json").read_text())
 shapes = [t["shape"] for name, t in header.items() if name != "__metadata__"]
 in_header = sum(torch.Size(s).numel() for s in shapes)
+
+# %%
 biases = n_moe * E  # no gradient changes them, and no meaning of "active" counts them
 in_model = sum(w.numel() for w in built.parameters())
 finding("The header counts the model without reading a weight.", in_header == in_model + biases,
@@ -502,11 +538,22 @@ target = int(ids[0, 0])
 experts = opened.moe_layers()[-1].experts
 experts.gate_up[target] = experts.down[target] = float("nan")
 spoiled = opened(tokens[None])[0][0].isnan().any(-1)
+
+# %%
 named = (ids == target).any(-1)
 exact = torch.equal(spoiled, named)
 predict("03.9", measured={
     "a": not spoiled.any(), "b": exact, "c": bool(spoiled.any()) and not exact
 })
+Table(["byte", "the log names it", "its scores are spoiled"], [
+    (label, bool(a), bool(b)) for label, a, b in zip(byte_labels(text), named, spoiled)
+])
+
+# %% [markdown]
+# **Look.** One row per byte. The two columns agree in every row: exactly the bytes that the log names
+# have lost their scores.
+
+# %%
 finding("The log names just the bytes that need the expert.", exact, spoiled=int(spoiled.sum()))
 
 # %% [markdown]
