@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+import torch
 from texts import paragraphs, the_real_text
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig
@@ -14,6 +15,7 @@ from minimoe.data import Text, folder_text
 from minimoe.experiments import tour
 from minimoe.experiments.tour import as_json, run_tour, summary
 from minimoe.measure.parameters import touched_parameters
+from minimoe.model.transformer import Transformer
 from minimoe.show.report import Contender, Point, verdicts
 from minimoe.training.checkpoint import load_model
 
@@ -25,8 +27,12 @@ MOE = ModelConfig(n_layers=2, attention=ATTENTION, moe=LAYER)
 
 @pytest.fixture(autouse=True)
 def _judged_shortly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    few = lambda model, tokens: touched_parameters(model, tokens[:2])  # noqa: E731
-    monkeypatch.setattr(tour, "touched_parameters", few)
+    """Two tokens are watched and less text is judged: both take longest in a tour of few steps."""
+
+    def of_two_tokens(model: Transformer, tokens: torch.Tensor) -> torch.Tensor:
+        return touched_parameters(model, tokens[:2])
+
+    monkeypatch.setattr(tour, "touched_parameters", of_two_tokens)
     monkeypatch.setattr(tour, "VALIDATION_BYTES", 3 * 8 * 128)
     with mpl.rc_context():  # a tour sets the style of its figures
         yield
