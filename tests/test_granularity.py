@@ -235,7 +235,7 @@ def test_the_record_holds_every_trial_with_every_seed_of_the_recipe_that_stands_
 @pytest.fixture
 def judged_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Less validation text than the record is judged on."""
-    monkeypatch.setattr(results, "JUDGED_BYTES", 2**12)
+    monkeypatch.setattr(granularity, "JUDGED_BYTES", 2**12)
 
 
 @pytest.mark.usefixtures("judged_shortly")
