@@ -115,9 +115,10 @@ def test_a_llama_of_two_layers_has_21_hub_tensors_and_a_tied_one_20() -> None:
     assert len(hub_tensors(model, "llama")) == 2 + 2 * 9
 
 
-def test_gpt2_stores_a_matrix_as_inputs_by_outputs() -> None:
-    table = hub_tensors(random_model("gpt2"), "gpt2")
-    assert table["transformer.h.0.mlp.c_fc.weight"].shape == (20, 80)
+def test_gpt2_stores_a_matrix_with_its_inputs_first(tmp_path: Path) -> None:
+    stored = load_file(saved(tmp_path, "gpt2") / "model.safetensors")
+    up = random_model("gpt2").blocks[0].ff.up
+    assert torch.equal(stored["transformer.h.0.mlp.c_fc.weight"], up.mT)
 
 
 def test_a_tensor_without_a_name_in_the_family_is_refused() -> None:
