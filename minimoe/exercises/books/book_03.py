@@ -225,7 +225,7 @@ def _parts(*sizes: int) -> Counts:
 
 
 def _active_cases() -> Iterator[Case]:
-    yield Case("E = 4 and K = 1", (_parts(10, 5, 2, 40, 10), 4, 1))
+    yield Case("E = 4 and K = 1", (_parts(10, 5, 0, 40, 10), 4, 1))
     yield Case("E = 8 and K = 2", (_parts(100, 30, 0, 800, 100), 8, 2))
     yield Case("a head that is larger than the embedding", (_parts(7, 11, 3, 60, 9), 6, 4))
     yield Case("K = E", (_parts(20, 4, 4, 12, 20), 3, 3))
@@ -241,9 +241,9 @@ ACTIVE = Exercise(
     task="""
         Compute the active parameters in the three meanings. `parts` is a dict as in the table of
         the tiny model; its keys include "input embedding", "output head" and "routed experts".
-        For `{"input embedding": 10, "attention": 5, "shared experts": 2, "routed experts": 40,
-        "output head": 10}`, E = 4 and K = 1 the answer is
-        `{"both": 37, "head only": 27, "neither": 17}`.
+        For the parts
+        `{"input embedding": 10, "attention": 5, "routed experts": 40, "output head": 10}`,
+        E = 4 and K = 1 the answer is `{"both": 35, "head only": 25, "neither": 15}`.
     """,
     reference=active,
     wrong=(
