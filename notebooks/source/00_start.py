@@ -1,11 +1,14 @@
 # %% [markdown]
 # # 00 · Where does a sparse model send your sentence?
 #
-# **You will be able to** see which parts of a model read your own sentence, write a router in three
-# small steps, and say what "sparse" means.
+# **You will be able to**
 #
-# *Claims:* none; the ledger is [notebook 99](99_ledger.ipynb). *Needs:* Python. You need to know
-# nothing about neural networks.
+# - see which parts of a model read your own sentence;
+# - write a router in three small steps;
+# - say what "sparse" means.
+#
+# *Claims:* none. [Notebook 99](99_ledger.ipynb) lists the claims of the series. *Needs:* Python; no
+# knowledge of neural networks.
 # *Takes* about 35 minutes, 3 exercises. *Runs in* about 10 s.
 
 # %%
@@ -29,30 +32,30 @@ style()
 # ## Where does your sentence go?
 #
 # A small trained language model comes with this package. Run the next cell (Shift + Enter). Then
-# type a sentence of your own between the quotes, in any language, and run it again.
+# type a sentence of your own between the quotes, in any language. Run the cell again.
 
 # %%
 my_sentence = "Where does a sparse model send your sentence? 稀疏模型"
 view_of(my_sentence)
 
 # %% [markdown]
-# Each colour is an **expert**: a small network inside the model. A letter has the colour of the
-# expert that counts most for it. Some experts share a colour. Click a letter to see its numbers.
-#
-# The model computes in steps, its **layers**. Each layer has experts of its own. Choose another layer
-# above the text, and the colours change.
+# Each colour stands for an **expert**: a small network inside the model. A letter has the colour of
+# the expert that counts most for it. Some experts share a colour. Click a letter to see its
+# numbers.
 
 # %% [markdown]
-# Two more words:
+# Three more words:
 #
+# - A **layer** is one step of the model. Each layer has its own experts. Choose another layer above
+#   the text: the colours change.
 # - A **token** is one piece of text. For this model it is one **byte**.
 # - A **router** chooses the experts of a token. You will write one.
 
 # %% [markdown]
-# ## How many tokens is one character?
+# ## How many tokens does one character need?
 #
-# A computer stores text as bytes: small whole numbers. Guess before you measure: write `"a"`, `"b"` or
-# `"c"` in place of `...`, then run the cell. A wrong guess costs nothing.
+# A computer stores text as bytes: small whole numbers. Guess before you measure. Write `"a"`, `"b"`
+# or `"c"` in place of `...`, then run the cell. A wrong guess is no problem.
 
 # %%
 word = "月亮"  # the moon, in Chinese
@@ -66,22 +69,23 @@ predict("00.1", measured={"a": n < m, "b": n == m, "c": n > m})
 print(f"{m} characters, {n} bytes: {word_bytes}")
 
 # %% [markdown]
-# **Look.** Each number is one token. These characters take 3 bytes each. An English letter takes
-# one byte. Try `word = "moon"`.
+# **Look.** Each number is one token. Each of these characters needs 3 bytes. An English letter
+# needs one byte. Try `word = "moon"`.
 #
-# The next line states a result. It prints HOLDS, or DOES NOT HOLD if your word refutes it.
+# The next cell states a result. It prints HOLDS. If your word refutes the result, it prints DOES
+# NOT HOLD.
 
 # %%
 finding("A text never has fewer tokens than characters.", n >= m, tokens=n, characters=m)
 
 # %% [markdown]
-# ## How does a router see a token?
+# ## What is a logit?
 #
-# Inside the model a token is a list of numbers, its **vector**. The router has one list of the same
-# length for each expert. It multiplies the two lists, number by number, and adds up. The result is
-# one number for each expert, its **logit**. A large logit means: send the token here.
+# Inside the model a token is a list of numbers, its **vector**. The router has a list of equal
+# length for each expert. It multiplies the two lists number by number and adds the products. The
+# sum is the expert's **logit**. A large logit means: send the token here.
 #
-# Here is a toy with 4 experts. Change its numbers later.
+# Here is a toy with 4 experts:
 
 # %%
 token = [1.0, 2.0, -1.0]
@@ -93,10 +97,11 @@ logits = [sum(a * b for a, b in zip(token, row)) for row in router]
 Table(["expert", "logit"], list(enumerate(logits)))
 
 # %% [markdown]
-# ## How do logits become shares?
+# ## How do logits become scores?
 #
-# Logits can be negative, and their sum says nothing. **Softmax** turns them into **scores**. Scores
-# are positive and sum to 1. First take $e^x$ of each logit, then divide by the sum of all:
+# Logits can be negative, and their sum can be any number. **Softmax** turns them into **scores**.
+# Scores are positive and sum to 1. First compute $e^x$ of each logit. Then divide each result by
+# the sum of all results:
 #
 # $$s_i = \frac{e^{x_i}}{e^{x_1} + e^{x_2} + \dots + e^{x_E}}$$
 #
@@ -114,7 +119,7 @@ right = min(scores) > 0 and abs(sum(scores) - 1) < 1e-9
 finding("The scores are positive and sum to 1.", right, experts=len(scores))
 
 # %% [markdown]
-# ## What if all logits grow alike?
+# ## What happens if all logits grow by the same amount?
 
 # %%
 guess_3 = ...  # we add 10 to every logit. What happens to the scores?
@@ -129,10 +134,10 @@ Table(["expert", "score before", "score after"], list(zip(range(len(router)), sc
 
 # %% [markdown]
 # **Look.** The two columns of scores are equal. Each $e^x$ becomes $e^{10}$ times as large, and so
-# does the sum. Only the differences between logits count.
+# does the sum. Only the differences between logits matter.
 #
 # This is useful, because a computer cannot hold a very large $e^x$. Real code first subtracts the
-# largest logit. Here is what happens otherwise:
+# largest logit. Here is what happens without this step:
 
 # %%
 expect_error(math.exp, 1000)
@@ -143,14 +148,14 @@ finding("Softmax sees only differences of logits.", same, added=10)
 # %% [markdown]
 # ## Which experts does the token get?
 #
-# Now the choice. The router keeps the `k` experts with the best scores.
+# The router now keeps the `k` experts with the best scores.
 
 # %% tags=["exercise"]
 # 00.4
 
 # %% [markdown]
-# Each chosen expert will compute something from the token. How much should each count? The
-# **combine weights** say it: the chosen scores, made to sum to 1.
+# Each chosen expert computes something from the token. Its **combine weight** says how much its
+# result counts. The combine weights are the chosen scores, scaled so that they sum to 1.
 
 # %% tags=["exercise"]
 # 00.5
@@ -164,12 +169,12 @@ Table(
 )
 
 # %% [markdown]
-# That is a whole router. The token's result is the weighted sum of what its `k` experts compute.
-# Notebook 02 builds that sum. The other experts compute nothing for this token.
+# That is a complete router. The token's result is the weighted sum of what its `k` experts compute.
+# Notebook 02 computes that sum. The other experts compute nothing for this token.
 #
 # ## Does a trained router work like yours?
 #
-# The model of the first cell reads your sentence again. This time it hands over all its logits.
+# The model of the first cell reads your sentence again. This time we keep all its logits.
 
 # %%
 model, longest = named_model("text_moe_loss")
@@ -192,15 +197,15 @@ predict("00.6", measured={"a": held < 1 / 3, "b": 1 / 3 <= held <= 2 / 3, "c": h
 print(f"the {K} best of {E} scores hold {held:.2f} of 1 on average")
 
 # %% [markdown]
-# **Look.** The router is not sure. On average the experts that it drops hold about as much as those
-# that it keeps. The combine weights hide this: they always sum to 1. If all experts scored alike, two
-# of 16 would hold an eighth.
+# **Look.** On average the chosen experts hold about half of the scores. The other experts together
+# hold about as much. The combine weights do not show this: they always sum to 1. If all scores were
+# equal, two of 16 would hold an eighth.
 
 # %%
 finding("The chosen experts hold more than an even share.", held > K / E, even_share=K / E)
 
 # %% [markdown]
-# Now the test of your three functions: do they decide as the model does, for every token in every
+# Now we test your three functions. Do they decide as the model does, for every token in every
 # layer?
 
 # %%
@@ -214,10 +219,10 @@ whole = agree == len(rows) and furthest < 1e-9
 finding("Your router decides as the model's.", whole, agree=agree, of=len(rows))
 
 # %% [markdown]
-# ## What is "sparse" about it?
+# ## What does "sparse" mean?
 #
-# A **dense** layer has no router: every token uses all of it. A **sparse** layer lets each token use
-# `K` of its `E` experts. Here are both, for the first tokens of your sentence.
+# A **dense** layer has no router: every token uses all of it. In a **sparse** layer each token uses
+# `K` of the `E` experts. The figure shows both, for the first tokens of your sentence.
 
 # %%
 first = seen.expert_ids[0, :6].tolist()
@@ -226,9 +231,9 @@ figure, ax = plt.subplots(figsize=(8.5, 3.4))
 plot_used(ax, [("dense: any token", range(E)), *zip(labels, first)], E)
 
 # %% [markdown]
-# **Look.** One row of boxes per token. In the dense row all boxes are filled. In each sparse row
-# only two are, and not always the same two. The empty boxes stay in memory, but nothing is computed
-# with them.
+# **Look.** Each row of boxes is one token. In the dense row all boxes are filled. In each sparse
+# row only two boxes are filled, and not always the same two. The empty boxes are experts that stay
+# in memory. Nothing is computed with them.
 
 # %%
 few = all(len(set(ids)) == K for ids in their_ids)
@@ -237,9 +242,10 @@ finding("Each token uses exactly K of the E experts.", few, K=K, E=E)
 # %% [markdown]
 # ## What do more experts cost?
 #
-# A **parameter** is one number that the model learned. An expert has $3 \cdot D \cdot F$ of them: $D$ is
-# the length of a token's vector, $F$ the expert's width. The router has $E \cdot D$. A token uses the
-# router and `K` experts. We double the experts and keep `K`.
+# A **parameter** is one number that the model learned. An expert has $3 \cdot D \cdot F$
+# parameters. $D$ is the length of a token's vector, and $F$ is the expert's width. The router has
+# $E \cdot D$ parameters. A token uses the router and `K` experts. We double the experts and keep
+# `K`.
 
 # %%
 guess_7 = ...  # twice as many experts: how many parameters does one token use now?
@@ -255,9 +261,9 @@ predict("00.7", measured={"a": growth > 1.5, "b": 1 < growth <= 1.5, "c": growth
 Table(["experts", "parameters stored", "parameters used"], list(zip(sizes, stored, used)))
 
 # %% [markdown]
-# **Look.** Each row doubles what is stored. What one token uses hardly grows: only the router does.
-# This is the promise of a sparse model. Whether it also saves *time*, and whether the model gets
-# *better*, are other questions. The series measures them.
+# **Look.** From row to row, the stored parameters double. The parameters that one token uses hardly
+# grow: only the router grows. This is the promise of a sparse model. Does it also save *time*? Does
+# the model get *better*? The series measures both.
 
 # %%
 there = sum(p.numel() for p in model.moe_layers()[0].parameters())
@@ -268,11 +274,11 @@ finding("With twice the experts, a token uses fewer than twice the parameters.",
 # %% [markdown]
 # ## How does this series work?
 #
-# You have met all of it:
+# You have seen all of these:
 #
-# - `predict` keeps your guess, and compares it after the measurement.
-# - **Look** says what came out, in words.
-# - `finding` states a result, with your numbers.
+# - `predict` keeps your guess and compares it with the measurement.
+# - **Look** describes the result in words.
+# - `finding` states a result with your numbers.
 # - `check` tests your function. It names the first case that fails.
 #
 # Here is a wrong softmax. It returns the logits unchanged:
@@ -281,9 +287,10 @@ finding("With twice the experts, a token uses fewer than twice the parameters.",
 _ = check("00.2", lambda logits: logits)
 
 # %% [markdown]
-# A wrong answer stops nothing: the cells below use the package's answer until yours is right.
+# A wrong answer does not stop the notebook. The cells below use the package's answer until yours is
+# right.
 #
-# `hint` helps in steps. Run it again for the next step. `solution` shows an answer.
+# `hint` gives one hint. Run it again for the next one. `solution` shows an answer.
 
 # %%
 hint("00.2")
@@ -292,13 +299,14 @@ hint("00.2")
 # solution("00.2")  # remove the first # to see an answer
 
 # %% [markdown]
-# `minimoe lab` gives you your own copy of the notebooks. `minimoe progress` shows what you have done
-# there.
+# `minimoe lab` gives you your own copy of the notebooks. `minimoe progress` shows what you have
+# done in it.
 #
 # ## Which notebook comes next?
 #
-# Take the notebooks in order, or choose a question. *Needs* names what to read first. The minutes
-# are for reading and writing, the seconds for the computer.
+# Take the notebooks in order, or choose a question. The column *needs* names the notebooks to read
+# first. *min* is your time for reading and writing, in minutes. *s* is the computing time in
+# seconds.
 
 # %%
 built = [b for b in notebooks() if b.state == "built"]
@@ -308,15 +316,15 @@ Table(
 )
 
 # %% [markdown]
-# These are planned. They teach nothing yet:
+# These notebooks are planned and not written yet:
 
 # %%
 planned = [b for b in notebooks() if b.state == "planned"]
 Table(["no.", "question"], [(b.number, b.question) for b in planned])
 
 # %% [markdown]
-# The questions come from five popular articles about DeepSeek, whose models are sparse.
-# [Notebook 99](99_ledger.ipynb) lists every claim in them that can be checked.
+# The questions come from five popular articles about DeepSeek. DeepSeek's models are sparse.
+# [Notebook 99](99_ledger.ipynb) lists every claim in the articles that can be checked.
 
 # %%
 known = {b.number for b in notebooks()}
@@ -338,14 +346,14 @@ other_sentence = "Where does the moon go at noon? 月亮"
 view_of(other_sentence)
 
 # %% [markdown]
-# Then go back to the toy: change `token`, a row of `router`, or `k`. What must a row look like, so
+# Then go back to the toy. Change `token`, a row of `router`, or `k`. What must a row look like, so
 # that its expert is chosen?
 #
 # ## Takeaway
 #
-# - A router gives each expert a score for one token, keeps the K best, and makes their combine
-#   weights sum to 1.
-# - It chooses for each token and in each layer again.
+# - For one token, a router gives each expert a score and keeps the K best. Their combine weights
+#   sum to 1.
+# - The router chooses again for each token and in each layer.
 # - Sparse means: many parameters are stored, and each token uses few of them.
 #
 # **Verdict on the claims.** None here: this notebook judges no claim.

@@ -1,11 +1,15 @@
 # %% [markdown]
 # # 01 · What does a dense transformer pay for each token?
 #
-# **You will be able to** count the parameters and the computing of a transformer on paper. You check
-# both counts against a running model. You can say where the rule of thumb for training is wrong.
+# **You will be able to**
 #
-# *Claims:* none of its own; it prepares `moe-sparse` and `moe-monolith`. *Needs:* notebook 00;
-# matrix products. *Takes* about 50 minutes, 4 exercises. *Runs in* about 10 s.
+# - count the parameters and the computing of a transformer on paper;
+# - check both counts against a running model;
+# - say where the rule of thumb for training is wrong.
+#
+# *Claims:* none; this notebook prepares `moe-sparse` and `moe-monolith`. *Needs:* notebook 00;
+# matrix products.
+# *Takes* about 50 minutes, 4 exercises. *Runs in* about 10 s.
 
 # %%
 from dataclasses import replace
@@ -26,8 +30,8 @@ style()
 # %% [markdown]
 # ## The settings of this notebook
 #
-# Everything below follows from this cell. Run the notebook once as it is. Later, change a number
-# and choose *Run, Run All Cells*.
+# All cells below use these settings. Run the notebook once as it is. Later, change a number. Then
+# choose *Run All Cells* in the menu *Run*.
 
 # %%
 D, n_layers = 64, 3  # width of the residual stream, blocks
@@ -39,18 +43,18 @@ sentence = "No, 中"
 # %% [markdown]
 # ## What is a dense transformer made of?
 #
-# A **token** is one byte here, so there are V = 256 different ones. A **parameter**, or **weight**, is
-# one number that training sets. Most stand in a **matrix**, a table of numbers. A matrix of shape
-# [m, n] turns a vector of n numbers into m numbers. Each of the m is a sum of n products.
+# A **token** is one [byte](98_glossary.ipynb#byte) here, so V = 256 tokens are possible. A
+# **parameter**, or **weight**, is one number that training sets. Most are in a **matrix**, a table
+# of numbers. A matrix of shape [m, n] turns n numbers into m numbers. Each result is a sum of n
+# products.
 
 # %% [markdown]
-# A **dense** transformer sends every token through all of its layers:
+# In a **dense** transformer every token passes through all [layers](98_glossary.ipynb#layer):
 #
-# 1. The **embedding** is a matrix [V, D]. The row of a token is looked up.
-# 2. This row starts the **residual stream**: a vector to which each layer adds its result.
-# 3. A **block** has two layers, **attention** and **feed-forward**. Each reads the stream through a
-#    **norm** of D parameters, which rescales it.
-# 4. One more norm and the **output head**, a matrix [V, D], score each possible next token.
+# 1. The **embedding**, a matrix [V, D], has one row for each token.
+# 2. This row starts a vector, the **residual stream**. Each layer adds its result to it.
+# 3. A **block** has two layers: **attention** and **feed-forward**.
+# 4. The **output head**, a matrix [V, D], gives each possible next token a **score**.
 
 # %%
 V = 256
@@ -60,20 +64,20 @@ model = Transformer(config, seed=seed).double().requires_grad_(False)
 block = model.blocks[0]
 
 # %% [markdown]
-# Attention brings in other tokens. The **query** of a token is compared with the **key** of
-# each token up to its own. The results weight the **values**, which are added up. This happens in
-# H **attention heads**, each d numbers wide. Matrix `o` turns their outputs back into D numbers.
+# In attention a token reads itself and the tokens before it. Its **query** is compared with the
+# **key** of each of them. Each **value** is multiplied by the result, and the products are added.
+# This happens in H **attention heads**, each d numbers wide. Matrix `o` turns their outputs back
+# into D numbers.
 
 # %% [markdown]
 # We use **grouped heads**: H heads of queries, but only G heads of keys and values. So H / G query
 # heads share the same keys and values.
-#
-# The feed-forward layer treats each token alone. Ours is a **SwiGLU** of three matrices: gate, up
-# and down.
 
 # %% [markdown]
-# *Gate* and *up* turn D numbers into F. The gate's result goes through silu, $z / (1 + e^{-z})$, and
-# is multiplied with the other one. *Down* turns F numbers back into D. By hand:
+# The **feed-forward layer** computes each token alone. Ours is a **SwiGLU** of three matrices.
+# *Gate* and *up* each turn D numbers into F. The gate's result goes through the function silu,
+# $z / (1 + e^{-z})$. Then it is multiplied by the result of *up*. *Down* turns F numbers back into
+# D. By hand:
 
 # %%
 x = torch.randn(D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -86,7 +90,9 @@ same = torch.allclose(by_hand, block.ff(x))
 finding("SwiGLU by hand gives the output of the package.", same, numbers=len(by_hand))
 
 # %% [markdown]
-# These are all tensors of the first block. `gate_up` holds gate and up, one below the other.
+# The table shows all tensors of the first block. `gate_up` holds gate and up, one below the other.
+# A **norm** has D parameters. It rescales what a layer reads. One more norm stands before the
+# output head.
 
 # %%
 Table(["tensor", "shape", "parameters"], [
@@ -97,8 +103,8 @@ Table(["tensor", "shape", "parameters"], [
 # 01.1
 
 # %% [markdown]
-# Your function counts the whole model on paper. The package has a formula of its own, and the
-# model has tensors that can be counted. All three numbers must agree.
+# With your function we count the whole model on paper. The package has its own formula. We can also
+# count the numbers in the model's tensors. All three counts must agree.
 
 # %%
 on_paper = n_layers * block_parameters(D, H, G, d, F) + V * D + D + V * D
@@ -112,8 +118,8 @@ Table(["counted", "parameters"], [
 finding("Three counts give one number.", on_paper == count.total == n_tensors, number=on_paper)
 
 # %% [markdown]
-# The same function counts a real model. DeepSeek LLM 67B is the dense model that DeepSeek-V2 was
-# compared with. Its sizes stand in the next cell.
+# The same function counts a real dense model, DeepSeek LLM 67B. DeepSeek-V2 was compared with this
+# model. The next cell holds the sizes of the 67B model.
 
 # %%
 heads_67 = AttentionConfig(d_model=8192, n_heads=64, n_kv_heads=8, d_head=128)
@@ -141,9 +147,10 @@ most = shares["DeepSeek LLM 67B"]["feed-forward"] / 100
 predict("01.2", measured={"a": most < 1 / 3, "b": 1 / 3 <= most <= 2 / 3, "c": most > 2 / 3})
 
 # %% [markdown]
-# **Look.** Two bars, each 100 % of a model. The feed-forward layers hold the largest part: about half
-# of ours and three quarters of the real model. Attention comes next. Embedding and output head are
-# small in the real model, and the norms cannot be seen. Later notebooks split the largest part.
+# **Look.** There are two bars; each is 100 % of a model. The feed-forward layers hold the largest
+# part: about half of ours and three quarters of the real model. Attention comes next. Embedding and
+# output head are small in the real model, and the norms cannot be seen. Later notebooks split the
+# feed-forward layers.
 
 # %%
 largest = [max(parts, key=parts.get) for parts in shares.values()]
@@ -155,7 +162,7 @@ finding("In both models the feed-forward layers hold the most.", set(largest) ==
 #
 # The model reads the sentence byte by byte. We watch every operation and mark each weight that it
 # reads. The sentence starts with a letter that is common in English. It ends with a Chinese
-# character of three bytes, which are rare there.
+# character of three bytes. These bytes are rare in English.
 
 # %%
 guess_3 = ...  # compare the last byte (rare) with the first one (common)
@@ -174,8 +181,8 @@ Table(["byte", "weights read", "% of all"], [
 
 # %% [markdown]
 # **Look.** Each byte reads the same number of weights, 88.92 % of all. The rest are the rows of the
-# embedding that belong to other bytes. A token looks up one row and leaves V − 1 alone. Apart from
-# this look-up, every token of a dense model reads every weight.
+# embedding that belong to other bytes. A token reads one row and does not read the other V − 1.
+# Apart from these rows, every token of a dense model reads every weight.
 
 # %%
 all_but_rows = count.total - (V - 1) * D
@@ -183,7 +190,7 @@ finding("Each token reads all but the embedding rows of the others.", set(read) 
         read=all_but_rows, of=count.total)
 
 # %% [markdown]
-# Can the meter be trusted? We show it a product with only two rows of a matrix.
+# Can we trust this meter? We test it with a product that uses only two rows of a matrix.
 
 # %%
 with recorded(model) as meter:
@@ -196,10 +203,11 @@ finding("The meter sees that weights are left out.", meter.n_touched == 2 * D,
 # %% [markdown]
 # ## How much computing does one token cost?
 #
-# A **FLOP** is one floating-point operation: a multiplication or an addition. A weight in a matrix is
-# multiplied with one number, and the product is added to a sum. So it costs 2 FLOPs.
+# A **FLOP** is one floating-point operation: a multiplication or an addition. A weight in a matrix
+# takes part in one multiplication and one addition. So it costs 2 FLOPs.
 #
-# Reading a text is a **forward pass**. We count the FLOPs of all matrix products in one of L tokens.
+# In a **forward pass** the model reads a text. We count the FLOPs of all its matrix products, for a
+# text of L tokens.
 
 # %%
 guess_4 = ...  # how many FLOPs does one token cost for each parameter of the model?
@@ -216,12 +224,12 @@ print(f"{forward // L:,} FLOPs for one token of {L}, {each:.2f} for each paramet
 
 # %% [markdown]
 # **Look.** One token costs 2.44 FLOPs for each parameter, although the embedding is only looked up.
-# So something else is computed that needs no weight. It is attention, which multiplies tokens with
-# tokens.
+# So the model also computes something that needs no weights. This is attention: it multiplies the
+# vectors of tokens with each other.
 
 # %% [markdown]
-# The matrices that multiply hold all parameters but those of the embedding and the norms. Norms and
-# look-ups are no matrix products, so they are not counted.
+# Norms and look-ups are not matrix products, so they are not counted. All other parameters are in
+# matrices that multiply.
 
 # %%
 n_multiplied = count.total - count.embedding - count.norms
@@ -231,10 +239,11 @@ print(f"{n_multiplied:,} parameters multiply; that is {weights:,} of {forward //
 # %% [markdown]
 # Attention has two steps in each head of each layer:
 #
-# - **Scores:** a query meets each of L keys. Each meeting is a sum of d products.
-# - **Weighted sum:** each of L values has d numbers. They are multiplied with a weight and added.
+# - **Scores:** one sum of d products for each of L keys.
+# - **Weighted sum:** each of L values, with d numbers, is multiplied by a weight and added.
 #
-# So a pair costs 2d + 2d FLOPs. Later tokens are hidden, but all L · L pairs count, as is usual.
+# So a pair of tokens costs 2d + 2d FLOPs. By convention all L · L pairs count, even pairs with
+# later tokens.
 
 # %% tags=["exercise"]
 # 01.5
@@ -250,8 +259,8 @@ finding("Your count and the measured FLOPs agree.", one * L == forward, FLOPs=f"
 # %% [markdown]
 # ## What does a long text cost?
 #
-# In a long text each token meets more tokens. At some length, attention costs a token as much as all
-# weights do. The real model has 457,851 times our parameters.
+# In a long text, attention compares each token with more tokens. At some length, attention costs as
+# much as all weights do. The real model has 457,851 times as many parameters as ours.
 
 # %%
 guess_6 = ...  # compare this length in the real model with that in ours
@@ -270,9 +279,10 @@ for name, c in {"ours": config, "DeepSeek LLM 67B": real}.items():
 plot_curves(plt.subplots()[1], curves, "tokens in the text", "attention, % of FLOPs", log_x=True)
 
 # %% [markdown]
-# **Look.** Two rising curves over the length, on a logarithmic axis. Ours passes one half early and
-# ends near 100 %. The curve of the real model has the same shape far to the right. The matrices of a
-# layer grow with the square of the width. Attention grows only with the width.
+# **Look.** Two curves rise with the length, on a logarithmic axis. The curve of our model passes
+# one half early and ends near 100 %. The curve of the real model has the same shape, but it lies
+# far to the right. The matrices of a layer grow with the square of the width. Attention grows only
+# with the width.
 
 # %% tags=["exercise"]
 # 01.7
@@ -288,7 +298,8 @@ finding("The real model needs a text more than 10 times as long.", real_at > 10 
         times=real_at / ours_at)
 
 # %% [markdown]
-# The real model was trained with texts of 4,096 tokens. How large is the part of attention there?
+# The real model was trained with texts of 4,096 tokens. How large is the share of attention at this
+# length?
 
 # %%
 at = count_flops(real, 4096)
@@ -313,12 +324,13 @@ predict("01.8", measured={"a": passes < 2.5, "b": 2.5 <= passes < 3.5, "c": pass
 print(f"forward {forward:,}, forward and backward {training:,}: {passes:.2f} times")
 
 # %% [markdown]
-# **Look.** It is 3, and a little more. Backward does two products for each weight matrix: one for
-# the gradient of the weights, one for that of its input. So 2 FLOPs become 6.
+# **Look.** Training costs a little more than 3 forward passes. For each weight matrix, the backward
+# pass does two products. One gives the gradient of the weights, the other the gradient of the
+# input. So 2 FLOPs for a weight become 6.
 
 # %% [markdown]
-# Do weights and attention grow alike? In a text of 2L tokens, a token pays the same for weights and
-# twice as much for attention. So a second measurement separates the two.
+# Do weights and attention both cost 3 times as much? In a text of 2L tokens, a token costs the same
+# for weights. It costs twice as much for attention. So a second measurement separates the two.
 
 # %%
 twice = measured_flops(model, tokens.repeat(1, 2), backward=True)
@@ -328,8 +340,9 @@ of_weights = (once_each - of_attention * attention) / weights
 print(f"training costs {of_weights:g} times the weights, {of_attention:g} times the attention")
 
 # %% [markdown]
-# **Look.** Attention costs 3.5 times its forward pass. Backward does four products where forward did
-# two. It also computes the scores again, because they were not stored.
+# **Look.** In training, attention costs 3.5 times its forward pass. The forward pass does two
+# products, the backward pass four. The backward pass also computes the scores again, because they
+# were not stored.
 
 # %%
 finding("Training costs 3 times the weights of a forward pass.", abs(of_weights - 3) < 1e-9,
@@ -338,9 +351,10 @@ finding("Training costs 3.5 times its attention.", abs(of_attention - 3.5) < 1e-
         times=of_attention)
 
 # %% [markdown]
-# Hence a rule of thumb: training costs 6 FLOPs for each parameter and each token. It is written
-# $6ND$, with N parameters and D tokens (here D is no width). With all parameters as N, it counts the
-# embedding, which is only looked up. It leaves out attention. How wrong is it?
+# This gives a rule of thumb: training costs 6 FLOPs for each parameter and each token. It is
+# written $6ND$, with N parameters and D tokens. (Here D is not the width.) If N is all parameters,
+# the rule also counts the embedding, which is only looked up. It leaves out attention. How wrong is
+# the rule?
 
 # %% tags=["exercise"]
 # 01.9
@@ -358,9 +372,10 @@ Table(["tokens in the text", "ours", "DeepSeek LLM 67B"], [
 ])
 
 # %% [markdown]
-# **Look.** At its own length, 4,096 tokens, the real model costs 1.10 times the rule. At 32,768
-# tokens it costs 1.87 times the rule. Our small model costs 4 times the rule at 1,024 tokens. A value
-# below 1 means that the embedding, which is free, counts more in the rule than attention costs.
+# **Look.** At its training length, 4,096 tokens, the real model costs 1.10 times the rule. At
+# 32,768 tokens it costs 1.87 times the rule. Our small model costs 4 times the rule at 1,024
+# tokens. A value below 1 means that the rule says too much. It counts the embedding, which costs
+# nothing, and attention costs less than that.
 
 # %%
 exact = exact_over_6n(n_67, multiplied_67, 95, 64, 128, 4096)
@@ -368,14 +383,14 @@ finding("At 4,096 tokens the real model costs more than the rule, by less than 1
         1 < exact < 1.15, exact_over_rule=exact)
 
 # %% [markdown]
-# *Reading* a text needs only the forward pass, about $2ND$. To confuse the two rules is an error of
-# a factor of 3.
+# *Reading* a text needs only the forward pass, about $2ND$. If you confuse the two rules, your
+# result is wrong by a factor of 3.
 
 # %% [markdown]
 # ## What does a larger model cost?
 #
-# A model that should hold more needs more parameters. We add them in two ways: a wider feed-forward
-# layer, or more blocks.
+# A larger model has more parameters. We add parameters in two ways: a wider feed-forward layer, or
+# more blocks.
 
 # %%
 guess_10 = ...  # what does each added parameter add to the cost of one token?
@@ -397,9 +412,9 @@ curves = {way: ([n / 1e6 for n in size[way]], [f / 1e6 for f in cost[way]]) for 
 plot_curves(plt.subplots()[1], curves, "parameters, millions", "FLOPs per token, millions")
 
 # %% [markdown]
-# **Look.** Two straight lines. Each added parameter of a wider layer costs every token 2 FLOPs. The
-# line for more blocks is steeper, because each block brings its own attention. A model with many
-# parameters and a low cost would lie far below both lines.
+# **Look.** There are two straight lines. Each added parameter of a wider layer costs every token 2
+# FLOPs. The line for more blocks is steeper, because each block adds its own attention. A model
+# with many parameters and a low cost would lie far below both lines.
 
 # %%
 wider, deeper = added.values()
@@ -418,9 +433,9 @@ finding("The built models cost what the lines say.", built == [cs[1] for cs in c
 # %% [markdown]
 # ## Are FLOPs seconds?
 #
-# The next cell times our model, a model with a layer 16 times wider, and one large matrix product.
-# They run in turns, nine rounds. Your numbers will differ. If time followed FLOPs alone, the last
-# column would be the same in all rows.
+# The next cell measures the time of three runs. They are our model, a model with 16 times wider
+# feed-forward layers, and one large matrix product. They take turns, nine times each. Your numbers
+# will differ. If time followed FLOPs alone, the last column would be the same in all rows.
 
 # %% tags=["timing", "nbval-ignore-output"]
 from minimoe.measure.timing import time_interleaved
@@ -442,7 +457,8 @@ finding("A FLOP of our small model takes longer than one of the large product.",
 # %% [markdown]
 # ## What can go wrong?
 #
-# H query heads must share G heads of keys and values evenly. The package refuses anything else:
+# The H query heads must share the G heads of keys and values evenly. The package refuses anything
+# else:
 
 # %%
 expect_error(replace, heads, n_kv_heads=H - 1)
@@ -450,8 +466,8 @@ expect_error(replace, heads, n_kv_heads=H - 1)
 # %% [markdown]
 # ## Play
 #
-# Type a sentence of your own, in any language. The table says what our model pays to read it once,
-# and to train on it once. A Chinese character is three bytes, so it is three tokens.
+# Type a sentence of your own, in any language. The table shows what it costs our model to read it
+# once, and to train on it once. A Chinese character is three bytes, so it is three tokens.
 
 # %%
 my_sentence = "What does this cost? 多少钱？"
@@ -468,20 +484,20 @@ Table(["tokens", "FLOPs to read", "FLOPs to train", "attention, % of reading"], 
 #
 # ## Takeaway
 #
-# - A dense model reads all its weights for every token, whether comma or Chinese. It leaves out only
-#   the embedding rows of other tokens.
-# - A weight in a matrix costs a token 2 FLOPs to read and 6 to train. Attention comes on top and
-#   grows with the text. The rule $6ND$ leaves it out.
+# - For every token, a dense model reads all its weights, except the embedding rows of other tokens.
+#   A comma and a Chinese byte read the same number.
+# - A weight in a matrix costs a token 2 FLOPs to read and 6 to train. The cost of attention is
+#   added to this and grows with the text. The rule $6ND$ leaves it out.
 # - Wider feed-forward layers or more blocks cost every token 2 FLOPs or more for each added
 #   parameter. A model can avoid this only if it skips weights.
 #
 # **Verdict on the claim.** None: no article makes a claim about dense models that this notebook
-# could test. It settles what "all parameters are used" means. It would have been refuted by a token
-# that reads fewer weights than another. Whether skipped weights save time is the question of
-# notebook 04.
+# could test. The notebook shows what "all parameters are used" means for a dense model. One token
+# that reads fewer weights than another would have refuted this. Does it save time to skip weights?
+# That is the question of notebook 04.
 #
-# **Source.** Kaplan and others, arXiv 2001.08361, section 2.1: $6N$, where N leaves out the
-# embeddings; it counts half as many FLOPs for attention as we do. DeepSeek LLM, arXiv 2401.02954,
+# **Source.** Kaplan and others, arXiv 2001.08361, section 2.1 ($6N$, where N leaves out the
+# embeddings). They count half as many FLOPs for attention as we do. DeepSeek LLM, arXiv 2401.02954,
 # Table 2 (sizes, 4,096 tokens). DeepSeekMoE, arXiv 2401.06066, Table 6 (67.4 billion). Ainslie and
 # others, arXiv 2305.13245, section 2.2 (grouped heads). Shazeer, arXiv 2002.05202, section 2
 # (SwiGLU). Dao and others, arXiv 2205.14135, section 3.1 (scores computed again).

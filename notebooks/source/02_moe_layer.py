@@ -1,8 +1,11 @@
 # %% [markdown]
 # # 02 · What does an MoE layer do to one token?
 #
-# **You will be able to** compute a Mixture-of-Experts (MoE) layer by hand, write its router, its
-# dispatch and its capacity rule, and say what the router can see of a task.
+# **You will be able to**
+#
+# - compute a Mixture-of-Experts (MoE) layer by hand;
+# - write its router, its dispatch and its capacity rule;
+# - say what the router can see of a task.
 #
 # *Claims:* `moe-sparse`, `moe-monolith`. *Needs:* notebook 00; softmax and matrix products.
 # *Takes* about 50 minutes, 3 exercises. *Runs in* about 8 s.
@@ -27,8 +30,8 @@ style()
 # %% [markdown]
 # ## The settings of this notebook
 #
-# Everything below follows from this cell. Run the notebook once as it is. Later, change a line and
-# choose *Run, Run All Cells*.
+# All cells below use these settings. Run the notebook once as it is. Later, change a line. Then
+# choose *Run All Cells* in the menu *Run*.
 
 # %%
 E, K, D, F = 8, 2, 64, 128  # experts, experts per token, width of a token, width of an expert
@@ -38,10 +41,10 @@ config = MoEConfig(d_model=D, d_expert=F, n_routed_experts=E, top_k=K,
                    allow_constant_weight=True)  # so that K = 1 can be tried
 
 # %% [markdown]
-# A **token** is one [byte](98_glossary.ipynb#byte) here. Each byte has a vector $x$ of D
-# numbers, its row of a table called the **embedding**. A vector is scaled so that its mean square
-# is 1. The [layer](98_glossary.ipynb#layer) is below: its [router](98_glossary.ipynb#router)
-# and its E [experts](98_glossary.ipynb#expert), with the shape of each tensor.
+# A **token** is one [byte](98_glossary.ipynb#byte) here. Each byte has a vector $x$ of D numbers.
+# The vector is a row of a table, the **embedding**. It is scaled so that its mean square is 1. The
+# next cell shows the [layer](98_glossary.ipynb#layer) with the shape of each tensor. It has a
+# [router](98_glossary.ipynb#router) and E [experts](98_glossary.ipynb#expert).
 
 # %%
 tokens = torch.tensor(list(sentence.encode()))
@@ -54,10 +57,11 @@ layer
 # %% [markdown]
 # ## How does one token pass through the layer?
 #
-# 1. The **router** is one matrix. It turns $x$ into E numbers, the **logits**.
-# 2. [Softmax](98_glossary.ipynb#softmax) turns the logits into **scores**: positive numbers that sum to 1.
-# 3. The K experts with the best scores are chosen. Their scores are divided by their sum. These are
-#    the **combine weights**.
+# 1. The **router**, a matrix, turns $x$ into E numbers, the **logits**.
+# 2. [Softmax](98_glossary.ipynb#softmax) turns the logits into **scores**: positive numbers that
+#    sum to 1.
+# 3. The K experts with the best scores are chosen. Their scores, divided by their sum, are the
+#    **combine weights**.
 # 4. The output is the weighted sum of what the K experts compute:
 #
 # $$y = \sum_{i \in \mathrm{best\ } K} w_i \cdot \mathrm{expert}_i(x), \qquad
@@ -84,10 +88,10 @@ Table(["expert", "logit", "score", "weight"], [
 
 # %% [markdown]
 # **Look.** The router is not trained, so its logits are small and all scores lie near 1/E. The two
-# best hold less than 0.4 together. Divided by their sum, they become two combine weights that sum
-# to 1. The other experts have none.
+# best scores sum to less than 0.4. Divided by their sum, they become two combine weights that sum
+# to 1. The other experts get no combine weight.
 #
-# Next: the weighted sum, once by hand and once by the package.
+# Now we compute the weighted sum, once by hand and once with the package.
 
 # %%
 by_hand = sum(w * layer.experts.one(first, e) for e, w in weight_of.items())
@@ -96,11 +100,10 @@ error = float((y[0] - by_hand).abs().max())
 finding("By hand and by package the output is the same.", error < 1e-12, error_below=1e-12)
 
 # %% [markdown]
-# One expert is a small network. Its kind is called [SwiGLU](98_glossary.ipynb#SwiGLU);
-# notebook 01 takes it apart. Here it counts only that each expert has its own
-# [weights](98_glossary.ipynb#weight).
+# Each expert is a small network, a [SwiGLU](98_glossary.ipynb#SwiGLU). Notebook 01 explains it.
+# Here only one fact matters: each expert has its own [weights](98_glossary.ipynb#weight).
 #
-# The layer also returned `routing`: everything that the router decided, for all tokens.
+# The layer also returned `routing`. It holds everything that the router decided, for all tokens.
 
 # %% tags=["exercise"]
 # 02.2
@@ -114,9 +117,9 @@ finding("route chooses and weighs as the package does.", same, tokens=len(ids))
 # %% [markdown]
 # ## Does one sentence use one expert?
 #
-# Article A0 says that only the parts of the network that a *task* needs are active. The sentence is
-# one task. So the claim can be tested: if the layer picked experts for the task, all bytes of the
-# sentence would go to the same K experts.
+# Article A0 says: for a given *task*, only specific parts of the network are active. Our sentence
+# is one task. If the layer chose experts for the task, all bytes would go to the same K experts.
+# This can be tested.
 
 # %%
 guess_3 = ...  # how many of the E experts does this one sentence use?
@@ -130,9 +133,9 @@ figure, ax = plt.subplots(figsize=(8.5, 3.4))
 plot_scores(ax, routing.scores, routing.expert_ids, byte_labels(sentence))
 
 # %% [markdown]
-# **Look.** One column per byte, one row per expert; lighter means a higher score. The two dots in
-# a column mark the chosen experts. Every row has dots: one sentence uses all experts. Equal bytes
-# have equal columns, for example the four spaces.
+# **Look.** Each column is a byte, and each row is an expert. A lighter field means a higher score.
+# The two dots in a column mark the chosen experts. Every row has dots: one sentence uses all
+# experts. Equal bytes have equal columns, for example the four spaces.
 
 # %%
 finding("One sentence goes to more than K experts.", used > K, used=used, E=E)
@@ -144,16 +147,15 @@ for byte, row in zip(tokens.tolist(), routing.expert_ids.tolist()):
 finding("Equal bytes get equal experts.", all(len(c) == 1 for c in choice.values()))
 
 # %% [markdown]
-# So the choice is made for each token. It is also made in each layer anew. Another layer has
-# another router matrix, and its experts are other networks: expert 7 of one layer has nothing in
-# common with expert 7 of another.
+# So the router chooses for each token. Each layer chooses again: it has its own router matrix and
+# its own experts. Expert 7 of one layer and expert 7 of another layer are two different networks.
 
 # %% [markdown]
-# ## Can the router see the task at all?
+# ## Can the router see the task?
 #
-# In a whole model, **attention** comes before each [MoE](98_glossary.ipynb#MoE) layer. It mixes earlier tokens into the
-# vector of a token. Through this vector, and in no other way, the earlier text can change the
-# choice. The next model has two layers of attention and MoE.
+# In a whole model, **attention** comes before each [MoE](98_glossary.ipynb#MoE) layer. It mixes
+# earlier tokens into the vector of a token. The earlier text can change the choice only through
+# this vector. The next model has two layers of attention and two MoE layers.
 
 # %%
 from minimoe import AttentionConfig, ModelConfig, Transformer
@@ -179,9 +181,9 @@ predict("02.4", measured={"a": kept == 0, "b": 0 < kept < n, "c": kept == n})
 print(f"{kept} of {n} bytes keep all {K} experts")
 
 # %% [markdown]
-# **Look.** Some bytes keep both experts and some do not. The byte itself counts, and the text
-# before it counts too. Both reach the router as numbers in one vector. Nobody tells the router
-# which task it is. How strongly the text counts depends on the weights, which are random here.
+# **Look.** Some bytes keep both experts, and some do not. The byte itself matters, and the text
+# before it matters too. Both reach the router as numbers in one vector. The router is told nothing
+# else about the task. How much the text matters depends on the weights, which are random here.
 
 # %%
 finding("The earlier text changes the experts of some bytes.", kept < n, kept=kept, of=n)
@@ -189,8 +191,8 @@ finding("The earlier text changes the experts of some bytes.", kept < n, kept=ke
 # %% [markdown]
 # ## How does the layer compute many tokens quickly?
 #
-# A pair of a token and one of its experts is an **assignment**. T tokens have T · K of them. The
-# slow way goes token by token:
+# An **assignment** is a pair: a token and one of its experts. T tokens have T · K assignments. The
+# slow way computes one token after another:
 
 # %%
 experts = [lambda rows, e=e: layer.experts.one(rows, e) for e in range(E)]
@@ -206,9 +208,9 @@ slow = slow_layer(x, routing.expert_ids, routing.weights, experts)
 finding("Token by token gives the layer's output.", torch.allclose(slow, y), tokens=len(x))
 
 # %% [markdown]
-# The fast way goes expert by expert. **Dispatch** copies each token once for each of its
-# assignments and sorts the copies by expert. Then each expert computes its rows in one call.
-# **Combine** weights the results and adds them up for each token.
+# The fast way computes one expert after another. **Dispatch** copies each token once for each of
+# its assignments and sorts the copies by expert. Then each expert computes its rows in one call.
+# **Combine** multiplies the results by their weights and adds them up for each token.
 
 # %% tags=["exercise"]
 # 02.5
@@ -218,7 +220,7 @@ mine = moe_layer(x, routing.expert_ids, routing.weights, experts)
 finding("Expert by expert gives the same output.", torch.allclose(mine, y), calls=used)
 
 # %% [markdown]
-# Here is the package's plan for the sentence: the bytes that each expert receives.
+# The package makes a plan for the sentence: the bytes that each expert receives.
 
 # %%
 from minimoe.model.dispatch import plan_dispatch
@@ -231,15 +233,16 @@ Table(["expert", "rows", "bytes"], [
 ])
 
 # %% [markdown]
-# The rows sum to T · K. If every expert computed every token, there would be T · E. Some experts
-# are busier than others, and nothing here prevents that. Notebook 05 is about it.
+# The rows sum to T · K. If every expert computed every token, there would be T · E rows. Some
+# experts get more rows than others, and nothing here prevents that. Notebook 05 is about it.
 
 # %% [markdown]
-# ## What happens if an expert has only limited room?
+# ## What happens if an expert is full?
 #
-# Hardware likes fixed sizes. GShard and the Switch Transformer gave each expert a **capacity**: room
-# for $C = \lceil \mathrm{factor} \cdot T K / E \rceil$ assignments. An assignment that finds no room
-# is **dropped**: it adds nothing to the output. A layer without this limit is **dropless**.
+# Hardware works best with fixed sizes. GShard and the Switch Transformer gave each expert a
+# **capacity**: at most $C = \lceil \mathrm{factor} \cdot T K / E \rceil$ assignments. An assignment
+# beyond the capacity is **dropped**: it adds nothing to the output. A layer without this limit is
+# **dropless**.
 
 # %%
 factor = 1.25
@@ -256,9 +259,9 @@ rows = {f"expert {e}": {"kept": k, "dropped": n - k}
 plot_stacked(plt.subplots(figsize=(8, 3.6))[1], rows, "assignments")
 
 # %% [markdown]
-# **Look.** One bar per expert. The plain part of a bar is kept, the hatched part is dropped (the two
-# colours name no experts here). Expert 4 is wanted most and loses two assignments, although the
-# others have room to spare.
+# **Look.** Each bar is one expert. The plain part of a bar is kept, the hatched part is dropped.
+# The two colours do not stand for experts here. Expert 4 has the most assignments, and two of them
+# are dropped. The other experts still have free places.
 
 # %%
 places = E * int(-(-factor * len(x) * K // E))
@@ -298,9 +301,9 @@ predict("02.8", measured={"a": free + capped == 0, "b": free == 0 < capped, "c":
 print(f"changed of {len(x)} outputs: dropless {free}, with capacity factor 0.5 {capped}")
 
 # %% [markdown]
-# **Look.** Without a limit nothing changes. With a capacity, appended text changes earlier
-# outputs. C grows with T, and T counts all tokens, later ones too. So an earlier token that was
-# dropped may now find room. The order of the text does not protect it.
+# **Look.** Without a limit nothing changes. With a capacity, appended text changes earlier outputs.
+# C grows with T, and T counts all tokens, later ones too. So an earlier assignment that was dropped
+# may now be kept. Reading the tokens in order does not prevent this.
 
 # %%
 finding("Without a limit, later text changes no earlier token.", free == 0, changed=free)
@@ -309,9 +312,8 @@ finding("With a capacity, later text changes earlier tokens.", capped > 0, chang
 # %% [markdown]
 # ## Which weights does a token need?
 #
-# Here is a hard test of "[sparse](98_glossary.ipynb#sparse)". We break all weights of the
-# experts that the first byte did not choose: they become **NaN**, a value that spoils every sum it
-# enters.
+# Here is a strict test of "[sparse](98_glossary.ipynb#sparse)". We take the experts that the first
+# byte did not choose. We set all their weights to **NaN**, a value that spoils every sum it enters.
 
 # %%
 guess_9 = ...  # what is the output of the first byte now?
@@ -327,10 +329,10 @@ predict("02.9", measured={"a": bool(bad.all()), "b": bad.any() and not bad.all()
 print("outputs spoiled:", int(out.isnan().any(-1).sum()), "of", len(x))
 
 # %% [markdown]
-# **Look.** Not one bit changes for the first byte. The experts that it did not choose are not
-# read. Most other bytes are spoiled: each of them needs a broken expert.
+# **Look.** The output of the first byte stays the same, to the last bit. So the experts that it did
+# not choose are not read. Most other bytes are spoiled: each of them needs a broken expert.
 #
-# The router itself is different. Every token reads all of it, since every expert needs a score.
+# The router is different. Every token reads all of it, because every expert needs a score.
 
 # %%
 finding("A token does not read the experts that it did not choose.", same, broken=len(idle))
@@ -343,7 +345,7 @@ finding("A broken router spoils every token.", lost == len(x) or not idle, spoil
 # %% [markdown]
 # ## What can go wrong?
 #
-# A token cannot be sent to more experts than there are. The package says so:
+# A token cannot have more experts than there are. The package refuses this:
 
 # %%
 expect_error(replace, config, top_k=E + 1)
@@ -352,8 +354,8 @@ expect_error(replace, config, top_k=E + 1)
 # ## Play
 #
 # Type a sentence of your own, in any language. The model here is a *trained* one that comes with
-# the package. Each colour is an expert; a Chinese character is three bytes, so it is three tokens.
-# Choose another layer above the text and watch the colours change.
+# the package. Each colour stands for an expert. A Chinese character is three bytes, so it is three
+# tokens. Choose another layer above the text: the colours change.
 
 # %%
 from minimoe.experiments.routed import view_of
@@ -362,23 +364,23 @@ my_sentence = "Sparse models route tokens. 稀疏模型"
 view_of(my_sentence)
 
 # %% [markdown]
-# Then go back to the settings: try `E, K = 16, 4`, another [seed](98_glossary.ipynb#seed),
-# or your sentence. Which lines still say HOLDS?
+# Then go back to the settings. Try `E, K = 16, 4`, another [seed](98_glossary.ipynb#seed), or your
+# sentence. Which lines still say HOLDS?
 #
 # ## Takeaway
 #
-# - An MoE layer scores all experts with one matrix, chooses K for each token, and adds their weighted
-#   outputs. The weights of the other experts are not read.
-# - The choice belongs to one token in one layer. The task reaches the router only through what
-#   attention wrote into the token's vector.
-# - Dropless, a token's output depends on no other token. With a capacity it does, later ones
-#   included.
+# - An MoE layer scores all experts with one matrix, chooses K for each token, and adds their
+#   weighted outputs. The weights of the other experts are not read.
+# - The router chooses for one token in one layer. The task reaches it only through what attention
+#   wrote into the token's vector.
+# - Without a capacity, a token's output depends on no other token. With a capacity it depends on
+#   other tokens, even on later ones.
 #
 # **Verdict on the claims.** `moe-sparse`: *shown here, with a condition*. It would be refuted if an
-# expert that was not chosen changed an output, and it did not. The condition: the choice is made for
-# each token, not for a task. One sentence used every expert. `moe-monolith`: *shown here, with a
-# condition*. Only the [routed experts](98_glossary.ipynb#routed-expert) can be left out; the
-# router served every token, and so does attention. Notebook 03 counts how large each share is.
+# expert that was not chosen changed an output. None did. The condition: the choice is made for each
+# token, not for a task. One sentence used every expert. `moe-monolith`: *shown here, with a
+# condition*. Only the [routed experts](98_glossary.ipynb#routed-expert) can be left out. The router
+# served every token, and so does attention. Notebook 03 counts how large each share is.
 #
 # **Source.** Shazeer and others, arXiv 1701.06538, section 2 (the layer). GShard, arXiv 2006.16668,
 # section 2.2, and Switch Transformers, arXiv 2101.03961, section 2.2 (capacity). Mixtral, arXiv

@@ -1,8 +1,11 @@
 # %% [markdown]
 # # 03 · How many parameters does a token really touch?
 #
-# **You will be able to** count a Mixture of Experts (MoE) from its numbers, tell three meanings of
-# "active" apart, and open a model's files to test them.
+# **You will be able to**
+#
+# - count a Mixture of Experts (MoE) from its numbers;
+# - tell three meanings of "active" apart;
+# - open a model's files and test them.
 #
 # *Claims:* `moe-monolith`, `open-inspect`. *Needs:* notebooks 01 and 02.
 # *Takes* about 50 minutes, 4 exercises. *Runs in* about 10 s.
@@ -29,11 +32,12 @@ style()
 # %% [markdown]
 # ## What is counted?
 #
-# A **parameter** is one number of a weight matrix. **B** stands for a billion.
+# A **parameter** is one number of a [weight](98_glossary.ipynb#weight) matrix. **B** stands for a
+# billion.
 #
-# The articles print no size of any DeepSeek model. Our own measuring stick is the report on
-# DeepSeek-V3: 671B parameters, of which 37B are used for a token. Which are they? We begin with a
-# tiny model of the same kind.
+# The articles print no size of any DeepSeek model. So we chose a source ourselves: the report on
+# DeepSeek-V3. It says 671B parameters, of which 37B are used for a
+# [token](98_glossary.ipynb#token). Which are they? We begin with a tiny model of the same kind.
 
 # %%
 E, K, S = 32, 3, 1  # routed experts, those chosen for a token, shared experts
@@ -42,12 +46,14 @@ n_layers, seed = 3, 0  # blocks
 text = "No, 中"
 
 # %% [markdown]
-# A model is a stack of **blocks**: attention and a feed-forward layer each. The first feed-forward
-# layer is dense, the others are MoE layers. A **shared expert** serves every token; no router chooses
-# it.
+# A model is a stack of **blocks**. A block has [attention](98_glossary.ipynb#attention) and a
+# [feed-forward layer](98_glossary.ipynb#feed-forward-layer). This [layer](98_glossary.ipynb#layer)
+# is [dense](98_glossary.ipynb#dense) in the first block, and an [MoE](98_glossary.ipynb#MoE) layer
+# in the others. A **shared expert** serves every token; no [router](98_glossary.ipynb#router)
+# chooses it.
 #
-# Below the blocks, the **input embedding** has a row of D numbers for each of V tokens. Above them,
-# the **output head** is as large. It gives each possible next token a score.
+# The **input embedding** has a row of D numbers for each of V tokens. The **output head** is
+# equally large and **scores** each possible next token.
 
 # %%
 V, H, G, d, width = 256, 4, 2, 16, 128  # tokens; query heads, key heads, their width; dense width
@@ -65,12 +71,13 @@ Table(["in the last block", "shape", "numbers"], [
 ])
 
 # %% [markdown]
-# An expert is three matrices. **Gate** and **up** lead from D to F numbers, **down** leads back:
-# $\mathrm{down}(\mathrm{silu}(\mathrm{gate}\,x) \cdot \mathrm{up}\,x)$ (notebook 01). That makes 3 · D · F
-# parameters. Gate and up are stored as one tensor.
+# An [expert](98_glossary.ipynb#expert) has three matrices. **Gate** and **up** each turn D numbers
+# into F, **down** turns F back into D:
+# $\mathrm{down}(\mathrm{silu}(\mathrm{gate}\,x) \cdot \mathrm{up}\,x)$ (notebook 01). That makes 3
+# · D · F parameters. Gate and up are stored as one tensor.
 #
-# Attention has H query heads, but only G heads of keys and values: **grouped heads**. Several query
-# heads share one of these. A **norm** has D parameters.
+# Attention has **grouped heads**: H heads of queries, but only G heads of keys and values. A
+# **norm** has D parameters.
 
 # %%
 expert, n_moe = 3 * D * F, n_layers - len(dense)
@@ -100,11 +107,11 @@ finding("Counted by hand and by tensors, the model is equally large.", total == 
 # %% [markdown]
 # ## What share of all parameters does one token read?
 #
-# Article A2 sets MoE apart from *monolithic* models, in which every token uses everything. The contrast
-# is refuted if one token of an MoE reads all experts.
+# Article A2 contrasts MoE with *monolithic* models, in which every token uses everything. The
+# contrast is refuted if one token of an MoE reads all experts.
 #
-# A **meter** decides. It watches each operation and marks the weights that it reads. It knows neither
-# the configuration nor the routers' choices.
+# A **meter** measures this. It watches each operation and marks the weights that are read. It uses
+# neither the configuration nor the routers' choices.
 
 # %%
 guess_1 = ...  # a token is sent to K of E experts. What share of ALL parameters does it read?
@@ -124,9 +131,10 @@ Table(["byte", "weights read", "% of all"], [
 ])
 
 # %% [markdown]
-# **Look.** One row per byte, and one number for all of them. A byte of the Chinese character reads
-# as many weights as a comma. K is fixed, so a hard token gets no more experts than an easy one. The
-# share is larger than K / E, because only the routed experts can be left out.
+# **Look.** Each row is a [byte](98_glossary.ipynb#byte), and all rows have the same number. A byte
+# of the Chinese character reads as many weights as a comma. K is fixed, so a hard token gets no
+# more experts than an easy one. The share is larger than K / E, because only the
+# [routed experts](98_glossary.ipynb#routed-expert) can be left out.
 
 # %%
 idle = parts["routed experts"] * (E - K) // E
@@ -144,8 +152,8 @@ finding("Most of what this token reads was chosen by no router.", unchosen > 50,
 # ## How large is Mixtral 8x7B?
 #
 # A published model comes with a file `config.json`. It holds all numbers that a count needs. In
-# Mixtral's file, `hidden_size` is D, `intermediate_size` is F, `num_local_experts` is E and
-# `num_experts_per_tok` is K. Every block is an MoE layer.
+# Mixtral's file, `hidden_size` is D and `intermediate_size` is F. E is called `num_local_experts`,
+# and K is `num_experts_per_tok`. Every block has an MoE layer.
 
 # %%
 mixtral = published.published_model("mixtral-8x7b").config
@@ -181,10 +189,10 @@ same = (whole, used) == (count.total, count.active_parameters["with_embeddings"]
 finding("count_moe counts Mixtral as the package does.", same, all=f"{whole:,}", used=f"{used:,}")
 
 # %% [markdown]
-# Only the experts exist eight times. Attention, the two tables and the routers exist once, so a name
-# such as 8x7B is no count.
+# Only the experts exist eight times. Attention, the two tables and the routers exist once. So a
+# name such as 8x7B does not give the size of a model.
 #
-# ## How small is the used part in large models?
+# ## What share does a token use in large models?
 #
 # The package holds the shapes of 31 published models. The figure compares all parameters with those
 # that a token uses.
@@ -201,10 +209,10 @@ ax = plt.subplots(figsize=(9.5, 6.6))[1]
 plot_shares_log(ax, groups, "all parameters, B", "used by a token, B", shares=(1, 0.1, 0.03))
 
 # %% [markdown]
-# **Look.** Both axes are logarithmic: all parameters to the right, used ones upwards. Dense models
-# (round) lie on the dashed diagonal, where everything is used. MoE models (square) lie below it.
-# Mixtral is near the diagonal, with more than a quarter. The largest ones lie between the dotted
-# lines of 10 % and 3 %.
+# **Look.** Both axes are logarithmic. All parameters go to the right, those that a token uses go
+# up. Dense models (circles) lie on the dashed diagonal, where a token uses everything. MoE models
+# (squares) lie below it. Mixtral is near the diagonal, with more than a quarter. The largest models
+# lie between the dotted lines of 10 % and 3 %.
 
 # %%
 percent = {name: 100 * part / all_of_it for name, (all_of_it, part) in size.items()}
@@ -216,11 +224,11 @@ finding("Each model above 500B uses between 3 % and 10 %.", all(3 < percent[n] <
 # %% [markdown]
 # ## What does one token use in DeepSeek-V3?
 #
-# DeepSeek-V3 has 61 blocks, of which 3 are dense. Each of the others has 256 routed experts, of
-# which 8 are chosen, and one shared expert.
+# DeepSeek-V3 has 61 blocks; 3 of them are dense. Each of the others has one shared expert and 256
+# routed experts, of which 8 are chosen.
 #
-# Article A2 contrasts MoE with monolithic models. That needs a condition if much of what a token uses
-# is the same for every token.
+# Article A2 contrasts MoE with monolithic models. Perhaps much of what a token uses is the same for
+# every token. Then the contrast needs a condition.
 
 # %%
 guess_4 = ...  # routed experts hold 97 % of all its parameters. And of what one token uses?
@@ -250,10 +258,10 @@ predict("03.4", measured={"a": part >= 90, "b": 20 < part < 90, "c": part <= 20}
 plot_stacked(plt.subplots(figsize=(9, 3.4))[1], bars, "% of the bar")
 
 # %% [markdown]
-# **Look.** Two bars, each 100 % of its own sum. Above stand all parameters: the routed experts fill
-# almost the whole bar. Below stands what one token uses: the routed experts fill little more than
-# half, and attention almost a third. Shared experts, dense layers and the two tables follow. Routers
-# and norms can hardly be seen.
+# **Look.** Each of the two bars is 100 % of its own sum. The upper bar shows all parameters: the
+# routed experts fill almost all of it. The lower bar shows what one token uses. The routed experts
+# fill little more than half of it, attention almost a third. Shared experts, dense layers and the
+# two tables follow. Routers and norms are hardly visible.
 
 # %%
 v3_sum = sum(v3_used.values())
@@ -268,13 +276,13 @@ finding("That part is larger than two models of the Llama 8B kind.",
         same_for_all / 1e9 > 2 * size["llama-3.1-8b"][0], Llama=size["llama-3.1-8b"][0])
 
 # %% [markdown]
-# So a dense model stands inside DeepSeek-V3, and every token uses it.
+# So DeepSeek-V3 contains a dense part, and every token uses it.
 #
 # ## What does "active" mean?
 #
 # A token reads one row of the input embedding, but all of the output head. Do the two tables count
-# as active? Authors disagree. Three meanings are in use: **both** count, the **head only**, or
-# **neither**.
+# as [active parameters](98_glossary.ipynb#active-parameter)? Authors disagree. Three meanings are
+# in use: **both** tables count, the **head only**, or **neither**.
 
 # %% tags=["exercise"]
 # 03.5
@@ -293,10 +301,10 @@ tiny = active(parts, E, K)
 finding("The meter saw the head only, and one row.", int(touched[0]) == tiny["head only"] + D)
 
 # %% [markdown]
-# ## Which meaning stands behind a printed figure?
+# ## What does a printed figure count?
 #
-# Authors print a rounded number and seldom say what it counts. But we can count in all three
-# meanings and look which of them rounds to the figure.
+# Authors print a rounded number and seldom say what it counts. We can count in all three meanings.
+# Then we see which count rounds to the figure.
 
 # %% tags=["exercise"]
 # 03.6
@@ -315,9 +323,10 @@ Table(["model", "printed", *(f"{m}, B" for m in meanings), "fits"], [
 ])
 
 # %% [markdown]
-# **Look.** One row per MoE model whose authors print a figure. The three counts of a row can differ
-# by a quarter, as for gpt-oss. DeepSeek-V3 fits the head only. Some figures are too coarse to
-# tell, and two fit nothing. Qwen3-30B's 3.3B looks cut off, not rounded; that is a guess.
+# **Look.** Each row is an MoE model whose authors print a figure. The three counts of a row can
+# differ by a quarter, as for gpt-oss. The figure of DeepSeek-V3 fits the head only. Some figures
+# are too coarse to tell, and two fit no meaning. Qwen3-30B's 3.3B looks cut off, not rounded; that
+# is a guess.
 
 # %%
 alone = {m: sum(ms == [m] for ms in fitting.values()) for m in meanings}
@@ -328,7 +337,7 @@ finding("Each of the three meanings is in use.", min(alone.values()) > 0, figure
 # %% [markdown]
 # Models are published on the **hub** (huggingface.co). A note in DeepSeek-V3's code repository says
 # 36.7B, with both tables. On the hub its authors corrected this to 36.6B, with the head only. Your
-# function can judge both.
+# function can test both figures.
 
 # %%
 figures = ("36.7B", "36.6B", "37B", "38B")
@@ -341,10 +350,13 @@ finding("The corrected figure fits, the first one does not.",
 # %% [markdown]
 # ## Why does the hub list 685B?
 #
-# The hub counts every number in the files, and they hold more than the model. A module predicts one
-# token further and has its own copies of both tables. Most weights have 8 bits, and each square of
-# 128 x 128 of them shares one **scale**. Experts have a selection bias (notebook 05). Scales and
-# biases have 32 bits.
+# The hub counts every number in the files. They hold more than the model:
+#
+# - A module predicts one token further. It has its own copies of both tables.
+# - Most weights have 8 bits. Each square of 128 x 128 shares one **scale**.
+# - Experts have a selection bias (notebook 05).
+#
+# Scales and biases have 32 bits.
 
 # %%
 def scales(rows, columns):
@@ -374,13 +386,13 @@ finding("Without the numbers of 32 bits the sum rounds to 684B, with them to 685
 finding("The sum equals the hub's own list.", sums[-1] == 684_531_386_000, sum=f"{sums[-1]:,}")
 
 # %% [markdown]
-# The hub's list also names 41,555,600 numbers of 32 bits, the same as ours. A copy of the model in 16
-# bits, which needs no scales, is listed with 684B.
+# The hub's list also names 41,555,600 numbers of 32 bits, the same as ours. A copy of the model in
+# 16 bits needs no scales. Its listed size is 684B.
 #
 # ## What does a batch read?
 #
-# So far we counted one token. A **batch** is many tokens that are computed together. A weight is then
-# fetched from memory once for all of them.
+# So far we counted one token. A **batch** is many tokens that are computed together. Each weight is
+# then fetched from memory once for all.
 
 # %%
 guess_7 = ...  # 32 tokens are computed together. What share of the routed experts do they read?
@@ -416,9 +428,10 @@ ax = plt.subplots(figsize=(8, 3.6))[1]
 plot_curves(ax, curves, "tokens computed together", "routed experts read, %", log_x=True)
 
 # %% [markdown]
-# **Look.** Two curves rise over a logarithmic axis, from K / E for one token to nearly all experts
-# for 512. The second curve is $1-(1-K/E)^T$: what T tokens would read if all choices were even and
-# independent. The measured curve rises later, so the choices are not quite so.
+# **Look.** Two curves rise over a logarithmic axis. They start at K / E for one token and reach
+# nearly all experts for 512. The second curve is $1-(1-K/E)^T$. That is what T tokens would read if
+# all choices were even and independent. The measured curve rises later, so the choices are not
+# quite even and independent.
 
 # %%
 finding("Here 32 tokens read more than 80 % of the experts.", read[5] > 80, one=read[0], of_32=read[5])
@@ -431,12 +444,12 @@ finding("The meter sees what experts_read counts.", abs(seen - read[5]) < 1e-9, 
 
 # %% [markdown]
 # So "37B of 671B" describes one token. A large batch reads nearly all experts. Notebook 04 measures
-# what this does to time.
+# the effect on time.
 #
 # ## Can a count go wrong?
 #
-# A library fills in numbers that a file lacks. For OLMoE a well-known library's default width of an
-# expert is 2048, but the published model has 1024. The wrong count raises no error.
+# A library fills in numbers that a file lacks. OLMoE's experts have a width of 1024. A well-known
+# library's default for OLMoE is 2048. The wrong count raises no error.
 
 # %%
 olmoe = published.published_model("olmoe-1b-7b").config
@@ -449,7 +462,7 @@ Table(["width of an expert", "", "all parameters, B"], [
 ] + [("as its authors print it", None, 6.9)])
 
 # %% [markdown]
-# The package guesses no such number. It names what is missing:
+# Our package does not guess. It names what is missing:
 
 # %%
 lacking = {key: value for key, value in olmoe.items() if key != "intermediate_size"}
@@ -458,7 +471,7 @@ expect_error(configs.model_config_from_hub, lacking)
 # %% [markdown]
 # ## What can one learn from open files?
 #
-# Article A0 says that users can inspect an open model and understand it. A2 says that they get the
+# Article A0 says that users can inspect and understand an open model. A2 says that they get the
 # code. We test a tiny model in DeepSeek-V3's published format, with its attention (notebook 11).
 #
 # The claim is refuted if the files miscount the model, or if its log of chosen experts is wrong.
@@ -484,8 +497,8 @@ save_pretrained(built, folder)
 Table(["file", "bytes"], [(p.name, p.stat().st_size) for p in sorted(folder.iterdir())])
 
 # %% [markdown]
-# Such a folder is a **checkpoint**. The weights stand in a *safetensors* file. Its first 8 bytes say
-# how long its **header** is. The header is text: it names each tensor, with type and shape.
+# Such a folder is a **checkpoint**. The weights are in a *safetensors* file. Its first 8 bytes give
+# the length of its **header**. The header is text. It names each tensor with its type and shape.
 
 # %%
 import json
@@ -500,9 +513,9 @@ shown = [n for n in header if last in n and (".experts." not in n or f".{E - 1}.
 Table(["tensor", "type", "shape"], [(n, header[n]["dtype"], header[n]["shape"]) for n in shown])
 
 # %% [markdown]
-# **Look.** Names and shapes show how the last MoE layer is built. Its router is called `mlp.gate` (not
-# an expert's `gate_proj`) and has selection biases. There are E experts and a shared one. How many experts a
-# token uses is in no shape. It stands in `config.json`.
+# **Look.** Names and shapes show how the last MoE layer is built. Its router is called `mlp.gate`
+# and has selection biases. (An expert's `gate_proj` is something else.) There are E routed experts
+# and a shared one. No shape says how many experts a token uses. This number is in `config.json`.
 
 # %%
 said = json.loads((folder / "config.json").read_text())
@@ -517,9 +530,11 @@ finding("The header counts the model without reading a weight.", in_header == in
 finding("config.json says how many experts a token uses.", said["num_experts_per_tok"] == K, K=K)
 
 # %% [markdown]
-# Now we load the files and follow the text. For each byte, the model logs which experts it used; here
-# are those of the last layer. Can the log be trusted? We destroy one expert and look whose scores
-# for the next byte are spoiled.
+# Now the model is built from its files and reads the text. For each byte it logs the experts that
+# it used. The table shows those of the last layer.
+#
+# Can we trust the log? We destroy one expert. Then we see for which bytes the scores of the next
+# byte are spoiled.
 
 # %%
 opened = load_pretrained(folder).requires_grad_(False)
@@ -550,15 +565,15 @@ Table(["byte", "the log names it", "its scores are spoiled"], [
 ])
 
 # %% [markdown]
-# **Look.** One row per byte. The two columns agree in every row: exactly the bytes that the log names
-# have lost their scores.
+# **Look.** Each row is a byte. The two columns agree in every row: exactly the bytes that the log
+# names have spoiled scores.
 
 # %%
 finding("The log names just the bytes that need the expert.", exact, spoiled=int(spoiled.sum()))
 
 # %% [markdown]
-# Next the other way round. In a new copy of the model we destroy every expert that the log never
-# names, in all MoE layers.
+# Now we do the opposite. We take a new copy of the model. In all its MoE layers we destroy every
+# expert that the log never names.
 
 # %%
 home.cleanup()  # the folder has done its work
@@ -572,13 +587,13 @@ finding("Without the unnamed experts every score stays the same.", same, destroy
         of=n_moe * E)
 
 # %% [markdown]
-# Count and log were exact. But some things are in no such folder. The log says *where* a token goes,
-# not *why*. Training text and training code are missing: OLMoE's authors published both,
-# DeepSeek-V3's did not. And nothing shows that a website runs these very files.
+# Count and log were exact. But such a folder does not hold everything. The log says *where* a token
+# goes, not *why*. Training text and training code are missing. OLMoE's authors published both,
+# DeepSeek-V3's did not. Nothing shows that a website runs exactly these files.
 #
 # ## Play
 #
-# Change Mixtral and count it. What happens with twice as many experts, or with twice as many chosen?
+# Change Mixtral and count it. What happens with twice as many experts, or twice as many chosen?
 
 # %%
 my_config = mixtral | {"num_local_experts": 16, "num_experts_per_tok": 2}
@@ -588,30 +603,33 @@ Table(["", "all, B", "used by a token, B"], [
 ])
 
 # %% [markdown]
-# Then go back to the settings: try `E, K, S = 8, 2, 0`, or your own sentence. Which lines still say
+# Then go back to the settings. Try `E, K, S = 8, 2, 0`, or your own sentence. Which lines still say
 # HOLDS? On the command line, `minimoe count` counts any published model or folder.
 #
 # ## Takeaway
 #
-# - A token reads attention, head, routers and shared experts whole, and K of E routed experts. K is
-#   the same for every token.
-# - "Active" has three meanings. In DeepSeek-V3 they give 37.55B, 36.63B and 35.7B of 671B; the
+# - A token reads all of attention, head, routers and shared experts, but only K of E routed
+#   experts. K is the same for every token.
+# - "Active" has three meanings. In DeepSeek-V3 they give 37.55B, 36.63B and 35.7B of 671B. The
 #   printed 37B fits the second.
-# - The small share belongs to one token. Here 32 tokens together read more than 80 % of the experts.
+# - The small share belongs to one token. Here 32 tokens together read more than 80 % of the
+#   experts.
 #
-# **Verdict on the claims.** `moe-monolith`: *shown here, with a condition*. It would be refuted if a
-# token needed all experts, and it does not. The condition: 45.6 % of what a token of
-# DeepSeek-V3 uses serves every token, as in a monolithic model. `open-inspect`: *shown here, with
-# a condition*. It would be refuted if the files miscounted the model or the log was wrong. Both were
-# exact, for a tiny model in the published format. The condition: without training text and training
-# code, weights show what a model computes, not why it learned that. Understanding is more work
-# (notebook 07).
+# **Verdict on the claims.** `moe-monolith`: *shown here, with a condition*. It would be refuted if
+# a token needed all experts. It does not. The condition: 45.6 % of what a token of DeepSeek-V3 uses
+# serves every token, as in a monolithic model. `open-inspect`: *shown here, with a condition*. It
+# would be refuted if the files miscounted the model or the log was wrong. Both were exact, for a
+# tiny model in the published format. The condition: weights show what a model computes. Without
+# training text and training code, they do not show why it learned that. To understand a model is
+# more work (notebook 07).
 #
 # **Source.** Article A2, "Understanding Large Language Models (LLMs)" and "The Rise of Open-Source
-# AI"; article A0, "Transparency and Auditability". DeepSeek-V3: arXiv 2412.19437, section 4.2 (671B,
-# 37B, the sizes); README_WEIGHTS.md in its code repository (36.7B, blocks of 128 x 128), corrected
-# on the hub in commit 108e1e0 (36.6B). Its tensor types: the hub's page of
-# deepseek-ai/DeepSeek-V3. A maintainer on training code: deepseek-ai/DeepSeek-R1, issue 265. Mixtral: arXiv 2401.04088, abstract (47B, 13B). OLMoE: arXiv
-# 2409.02060, abstract (training data and code), and its announcement (6.9B). `minimoe count MODEL` names the source of every other figure.
+# AI"; article A0, "Transparency and Auditability". DeepSeek-V3: arXiv 2412.19437, section 4.2
+# (671B, 37B, the sizes). README_WEIGHTS.md in its code repository (36.7B, blocks of 128 x 128),
+# corrected on the hub in commit 108e1e0 (36.6B). Its tensor types: the hub's page of
+# deepseek-ai/DeepSeek-V3. A maintainer on training code: deepseek-ai/DeepSeek-R1, issue 265.
+# Mixtral: arXiv 2401.04088, abstract (47B, 13B). OLMoE: arXiv 2409.02060, abstract (training data
+# and code), and its announcement (6.9B). `minimoe count MODEL` names the source of every other
+# figure.
 #
 # **Next.** [04 · Does skipping work save time?](04_sparse_vs_dense_compute.ipynb)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 98 · What does each word mean?
 #
-# This page explains the words of the series in alphabetical order. The notebooks link to it. Here is
-# an [MoE](#MoE) layer as Python shows it, with the shape of each [weight](#weight) matrix:
+# This page explains the words of the series in alphabetical order. The notebooks link to it. The
+# next cell shows an [MoE](#MoE) layer in Python, with the shape of each [weight](#weight) matrix:
 
 # %%
 from minimoe import MoE, MoEConfig
@@ -12,9 +12,9 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## active parameter
 #
-# A parameter that takes part in the computation for one token. There is no single convention: some
-# counts include the embedding, some include only the output head, some include neither. So a number
-# of active parameters always needs its convention. Notebook 03 counts all of them.
+# A parameter that takes part in the computation for one token. There is no single convention. Some
+# counts include the embedding and the output head, some only the output head, and some neither. So
+# a number of active parameters always needs its convention. Notebook 03 counts all three.
 
 # %% [markdown]
 # ## assignment
@@ -25,21 +25,22 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## attention
 #
-# The part of a layer in which a token reads the tokens before it. It compares the token's query
-# with the keys of the others and adds up their values. The more similar query and key are, the more
-# a value counts.
+# The layer of a block in which a token reads itself and the tokens before it. It compares the
+# token's query with their keys and adds up their values. The more similar query and key are, the
+# more a value counts.
 
 # %% [markdown]
 # ## balance loss
 #
 # A number added to the training loss. It grows when a few experts get most of the tokens. Training
-# makes it small, and so spreads the tokens. Notebook 05 measures it.
+# reduces it and so spreads the tokens over the experts. Notebook 05 measures it.
 
 # %% [markdown]
 # ## bits per byte
 #
-# A measure of a language model: how many bits it needs, on average, to write down the next byte of
-# a text. Lower is better. It can be compared between models that split text into different tokens.
+# A measure of a language model. It is the number of bits that the model needs, on average, to
+# encode the next byte of a text. Lower is better. It can compare models that split text into
+# different tokens.
 
 # %% [markdown]
 # ## block
@@ -63,19 +64,19 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## checkpoint
 #
-# A file with the weights of a model at one moment of its training. Weights can be loaded from it,
-# and training can go on from it.
+# One or more files with the weights of a model at one moment of its training. A program can load
+# the weights from them, or continue the training.
 
 # %% [markdown]
 # ## combine
 #
-# The last step of an MoE layer: the outputs of a token's experts are multiplied by the combine
-# weights and added up.
+# The last step of an MoE layer. It multiplies the outputs of a token's experts by the combine
+# weights and adds them up.
 
 # %% [markdown]
 # ## combine weight
 #
-# The number that an expert's output is multiplied by. In this series it is the expert's score
+# The number by which an expert's output is multiplied. In this series it is the expert's score
 # divided by the sum of the scores of the chosen experts. Some models do not divide.
 
 # %% [markdown]
@@ -87,20 +88,20 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## dense
 #
-# A network is dense if every token uses all of its weights. Only the embedding is looked up row by
-# row. The opposite is sparse.
+# A network is dense if every token uses all of its weights. The one exception is the embedding: a
+# token reads only its own row. The opposite is sparse.
 
 # %% [markdown]
 # ## dispatch
 #
-# The first step after routing: each token is copied once for each of its assignments, and the
-# copies are sorted by expert. Then each expert computes its rows in one call.
+# The first step after routing. It copies each token once for each of its assignments and sorts the
+# copies by expert. Then each expert computes its rows in one call.
 
 # %% [markdown]
 # ## dropless
 #
-# A layer without a capacity. No assignment is dropped. So it does not matter for a token how many
-# others chose the same expert.
+# A layer is dropless if it has no capacity. It drops no assignment. So it does not matter for a
+# token how many other tokens chose the same expert.
 
 # %% [markdown]
 # ## embedding
@@ -123,8 +124,8 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## feed-forward layer
 #
-# The part of a block that treats each token alone: two or three matrices with a nonlinear step
-# between them. It holds most weights of a dense transformer.
+# The layer of a block that computes each token alone. It has two or three matrices with a nonlinear
+# step between them. It holds most weights of a dense transformer.
 
 # %% [markdown]
 # ## FLOP
@@ -141,8 +142,8 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## head
 #
-# Attention runs several times side by side, each time with fewer numbers; one such run is an
-# attention head. Another thing is the output head: the last matrix of a model, which gives each
+# Attention runs several times side by side, each time with fewer numbers. One such run is an
+# attention head. The output head is something else: the last matrix of a model. It gives each
 # possible next token a score.
 
 # %% [markdown]
@@ -154,8 +155,8 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## layer
 #
-# A part of a network with its own weights that turns one vector for each token into another. A
-# block holds two: attention, and a feed-forward or MoE layer.
+# A part of a network with its own weights. It turns the vector of each token into a new vector. A
+# block has two layers: attention, and a feed-forward or MoE layer.
 
 # %% [markdown]
 # ## ledger
@@ -178,14 +179,14 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## MoE
 #
-# Mixture of Experts: a layer with many experts, of which a router chooses a few for each token. A
-# model with such layers is called an MoE too.
+# Mixture of Experts: a layer with many experts. A router chooses a few of them for each token. A
+# model with such layers is also called an MoE.
 
 # %% [markdown]
 # ## NaN
 #
 # "Not a number": a special value of floating-point arithmetic. Each sum and each product with a NaN
-# is NaN. The notebooks use it to mark weights: what becomes NaN has read them.
+# is NaN. The notebooks use it to mark weights. A result that becomes NaN has read these weights.
 
 # %% [markdown]
 # ## parameter
@@ -212,14 +213,14 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## router
 #
-# The part of an MoE layer that chooses experts. It is one matrix, which gives each expert a logit
-# for a token, and a rule that keeps the best.
+# The part of an MoE layer that chooses experts. It has a matrix and a rule. The matrix gives each
+# expert a logit for a token, and the rule keeps the best experts.
 
 # %% [markdown]
 # ## score
 #
-# What softmax makes of a logit: a positive number. The scores of all experts for one token sum to
-# 1. Some models use a sigmoid instead, and then they do not.
+# The positive number that softmax makes of a logit. The scores of all experts for one token sum to
+# 1. Some models use a sigmoid instead of softmax. Then the scores do not sum to 1.
 
 # %% [markdown]
 # ## seed
@@ -235,8 +236,8 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## softmax
 #
-# A function that turns numbers into positive numbers that sum to 1: take e to the power of each,
-# then divide by the sum. The largest number gets the largest part.
+# A function that turns numbers into positive numbers that sum to 1. It takes e to the power of each
+# number and divides each result by the sum. The largest number gets the largest part.
 
 # %% [markdown]
 # ## sparse
@@ -248,8 +249,8 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # ## SwiGLU
 #
 # The kind of feed-forward layer used here, also inside each expert. Two matrices, gate and up, read
-# the vector. The gate's result passes a curve, silu, and multiplies the other result. A third
-# matrix, down, turns it back.
+# the vector. The gate's result goes through the function silu and is multiplied by the result of
+# up. A third matrix, down, turns the product back.
 
 # %% [markdown]
 # ## token
@@ -265,17 +266,17 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## validation text
 #
-# Text that was kept apart from training. A model is judged by it, because it cannot have learned it
-# by heart.
+# Text that is not used for training. It serves to judge a model, because the model cannot have
+# learned it by heart.
 
 # %% [markdown]
 # ## verdict
 #
-# What the series concludes about a claim, in one of a few fixed phrases, such as "shown here, with
-# a condition". It names what would have refuted the claim.
+# What the series concludes about a claim, in one of a few fixed phrases. One of them is "shown
+# here, with a condition". The verdict names what would have refuted the claim.
 
 # %% [markdown]
 # ## weight
 #
-# One number in a matrix of a network, set by training; the same as a parameter. The combine weights
-# of an MoE layer are something else: they are computed for each token.
+# One number in a matrix of a network, set by training. It is the same as a parameter. The combine
+# weights of an MoE layer are something else: they are computed for each token.

@@ -70,18 +70,22 @@ SOFTMAX = Exercise(
     level=1,
     minutes=5,
     task="""
-        Write softmax. `logits` is a list of numbers, and the result is a list of the same length.
-        `math.exp(x)` is $e^x$. The logits 0 and `math.log(3)` must give the scores 1/4 and 3/4,
-        since $e^0 = 1$ and $e^{\\log 3} = 3$.
+        Write softmax. `logits` is a list of numbers. The result is a list of the same length.
+        `math.exp(x)` is $e^x$. A check: the logits 0 and `math.log(3)` must give the scores 1/4
+        and 3/4, because $e^0 = 1$ and $e^{\\log 3} = 3$.
     """,
     reference=softmax,
     wrong=(
-        Wrong(_not_divided, "Divide each number by the sum of all, so that the scores sum to 1."),
-        Wrong(_without_exp, "First take e^x of each logit; then divide by the sum of the results."),
+        Wrong(
+            _not_divided, "Divide each number by the sum of all numbers. Then the scores sum to 1."
+        ),
+        Wrong(
+            _without_exp, "First compute e^x of each logit. Then divide by the sum of the results."
+        ),
         Wrong(_divided_by_the_largest, "Divide by the sum of all e^x, not by the largest."),
-        Wrong(_exp_of_the_share, "The order is the other way round: first e^x, then divide."),
+        Wrong(_exp_of_the_share, "Change the order: first compute e^x, then divide."),
         Wrong(_divided_before, "Divide by the sum of the e^x, not by the sum of the logits."),
-        Wrong(_divided_by_the_count, "Divide by the sum of the e^x, not by how many there are."),
+        Wrong(_divided_by_the_count, "Divide by the sum of the e^x, not by their number."),
         Wrong(_base_two, "The base is e: use math.exp(x), not 2 ** x."),
     ),
     cases=_softmax_cases,
@@ -97,7 +101,7 @@ SOFTMAX = Exercise(
 
 
 def best(scores, k):
-    """Return the places of the k largest scores, the best first. Of equal scores the first wins."""
+    """Return the places of the k largest scores, the best first. Of equal scores take the first."""
     places = sorted(range(len(scores)), key=lambda place: -scores[place])
     return places[:k]
 
@@ -154,30 +158,32 @@ BEST = Exercise(
     level=1,
     minutes=5,
     task="""
-        Find the experts with the k largest scores. Return their **places**, counted from 0, the
-        best first. The scores 0.1, 0.6 and 0.3 with k = 2 must give `[1, 2]`. Of two equal scores,
-        the first one counts as better.
+        Find the experts with the k largest scores. Return their **places**, counted from 0, with
+        the best place first. Of two equal scores, the first one counts as better.
+        A check: the scores 0.1, 0.6 and 0.3 with k = 2 must give `[1, 2]`.
     """,
     reference=best,
     wrong=(
         Wrong(_the_scores, "Return the places of the scores, not the scores themselves."),
-        Wrong(_the_worst, "sorted() puts the smallest first; you chose the worst experts."),
-        Wrong(_the_first, "Look at the scores; these are just the first k places."),
-        Wrong(_in_order_of_place, "The right experts, but the best must come first."),
+        Wrong(_the_worst, "sorted() puts the smallest first. You chose the worst experts."),
+        Wrong(_the_first, "You return the first k places. Choose the places with the best scores."),
+        Wrong(_in_order_of_place, "These are the right experts, but the best one must come first."),
         Wrong(
             _twice_the_same,
-            "scores.index(s) finds the first place with this score, so equal scores give the same "
+            "scores.index(s) finds only the first place with this score. So equal scores give one "
             "place twice. Sort the places instead.",
         ),
         Wrong(_last_of_equals, "Of two equal scores the first one must come first."),
         Wrong(_counted_from_one, "Places count from 0 in Python."),
-        Wrong(_above_the_mean, "Take exactly k places, however large the scores are."),
-        Wrong(_all, "These are all places; keep the first k of them."),
+        Wrong(
+            _above_the_mean, "Always take exactly k places. The size of the scores does not matter."
+        ),
+        Wrong(_all, "These are all places. Keep only the first k."),
     ),
     cases=_best_cases,
     hints=(
-        "range(len(scores)) are the places. Sort them, and keep the first k.",
-        "sorted(places, key=...) sorts by what the key gives for each place, smallest first.",
+        "The places are range(len(scores)). Sort them, and keep the first k.",
+        "sorted(places, key=...) calls key for each place. The smallest result comes first.",
         "The key lambda place: -scores[place] puts the largest score first.",
     ),
     imports="",
@@ -234,18 +240,24 @@ WEIGHTS = Exercise(
     minutes=4,
     task="""
         Write the last step. `chosen` is a list of places, as `best` returns it. Take the scores at
-        these places and divide each by their sum. The scores 0.1, 0.6, 0.3 and the places `[1, 2]`
-        must give 2/3 and 1/3.
+        these places and divide each by their sum. A check: the scores 0.1, 0.6, 0.3 and the places
+        `[1, 2]` must give 2/3 and 1/3.
     """,
     reference=weights,
     wrong=(
-        Wrong(_only_kept, "These sum to less than 1: divide by the sum of the chosen scores."),
-        Wrong(_all_the_same, "A better score must get a larger weight; yours are all equal."),
-        Wrong(_softmax_again, "The scores have been through softmax already; only divide now."),
-        Wrong(_for_every_expert, "One weight for each chosen place, in the order of chosen."),
+        Wrong(
+            _only_kept, "Your weights sum to less than 1. Divide by the sum of the chosen scores."
+        ),
+        Wrong(
+            _all_the_same, "Your weights are all equal. A better score must get a larger weight."
+        ),
+        Wrong(_softmax_again, "The scores already come from softmax. Only divide them."),
+        Wrong(
+            _for_every_expert, "Return one weight for each chosen place, in the order of chosen."
+        ),
         Wrong(_by_the_best, "Divide by the sum of the chosen scores, not by the best of them."),
         Wrong(
-            _first_scores, "You took the first scores; take scores[place] for the chosen places."
+            _first_scores, "You took the first scores. Take scores[place] for the chosen places."
         ),
     ),
     cases=_weights_cases,

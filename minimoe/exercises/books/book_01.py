@@ -81,33 +81,33 @@ BLOCK = Exercise(
     task="""
         Count the parameters of one block from its sizes. The table above shows all its tensors.
         A check: take `d_model` 4, 2 heads, 1 head of keys and values, `d_head` 2 and `d_ff` 3.
-        Attention has 48, SwiGLU 36 and the norms 8, so the result is 92.
+        Attention has 48, SwiGLU 36 and the norms 8. The result is 92.
     """,
     reference=block_parameters,
     wrong=(
         Wrong(
             _keys_for_every_head,
-            "Keys and values have n_kv_heads heads: the query heads of a group share them.",
+            "Keys and values have only n_kv_heads heads. Several query heads share one of them.",
         ),
         Wrong(
             _all_heads_grouped,
             "Only keys and values are shared. The matrices q and o have n_heads heads.",
         ),
-        Wrong(_keys_without_values, "Keys and values have a matrix each: k and v."),
-        Wrong(_no_way_back, "Attention has four matrices; o leads back to the stream."),
+        Wrong(_keys_without_values, "Keys and values have one matrix each, k and v. Count both."),
+        Wrong(_no_way_back, "Attention has four matrices: q, k, v and o. Count o too."),
         Wrong(_two_matrices, "SwiGLU has three matrices: gate, up and down."),
         Wrong(_without_norms, "The two norms have d_model parameters each."),
         Wrong(_one_norm, "There are two norms, one before each of the two layers."),
         Wrong(
             _square_queries,
-            "q has n_heads * d_head rows. That need not be d_model: see a model with wide heads.",
+            "q has n_heads * d_head rows. In a model with wide heads, this is not d_model.",
         ),
     ),
     cases=_block_cases,
     hints=(
         "A matrix of shape [m, n] has m * n parameters. Add up seven matrices and two norms.",
-        "q and o have n_heads * d_head * d_model each; k and v have n_kv_heads in that place.",
-        "gate, up and down have d_ff * d_model each; each norm has d_model.",
+        "q and o have n_heads * d_head * d_model each. For k and v, use n_kv_heads instead.",
+        "gate, up and down have d_ff * d_model each. Each norm has d_model.",
     ),
     imports="",
 )
@@ -188,37 +188,40 @@ TOKEN = Exercise(
     level=2,
     minutes=8,
     task="""
-        Count the forward FLOPs of one token: the weights, and both steps of attention in each head
-        of each layer. The token meets all `length` tokens of the text; later ones count too.
+        Count the forward FLOPs of one token. Add the weights and both steps of attention, in each
+        head of each layer. All `length` tokens of the text count, later ones too.
         A check: 100 parameters that multiply, 2 layers of 3 heads, `d_head` 4 and length 5. The
         result is 200 + 240 + 240 = 680.
     """,
     reference=token_flops,
     wrong=(
-        Wrong(_products_only, "You count products only. Each comes with an addition: 2 FLOPs."),
+        Wrong(
+            _products_only,
+            "You count only the products. Each product comes with an addition: count 2 FLOPs.",
+        ),
         Wrong(_one_flop_a_weight, "A weight costs 2 FLOPs: a multiplication and an addition."),
         Wrong(_scores_only, "Attention has two steps: the scores, and the sum of the values."),
         Wrong(_whole_text, "You count the whole text. The question is the cost of one token."),
         Wrong(
             _all_queries,
-            "One token has one query for each head. It meets each key once: length is not squared.",
+            "In each head, one token has one score for each key. Do not square length.",
         ),
         Wrong(_one_layer, "Every layer has its own attention: multiply by n_layers."),
         Wrong(_one_head, "Every head computes its own scores and sums: multiply by n_heads."),
         Wrong(
             _weights_in_every_layer,
-            "n_multiplied holds the matrices of all layers already; only attention is per layer.",
+            "n_multiplied already counts all layers. Multiply only attention by n_layers.",
         ),
         Wrong(
             _visible_half,
             "You leave out the pairs that a causal model hides. Here all pairs count, as is usual.",
         ),
-        Wrong(_no_attention, "Attention multiplies tokens with tokens: add its two steps."),
+        Wrong(_no_attention, "Attention also costs FLOPs: add its two steps."),
     ),
     cases=_token_cases,
     hints=(
         "Three parts: the weights, the scores, the weighted sums.",
-        "One score is a sum of d_head products: 2 * d_head FLOPs. How many scores has one token?",
+        "One score is a sum of d_head products: 2 * d_head FLOPs. Count the scores of a token.",
         "A token has length * n_heads * n_layers scores. The sums cost as much as the scores.",
     ),
     imports="",
@@ -228,7 +231,7 @@ TOKEN = Exercise(
 
 
 def equal_length(n_multiplied, n_layers, n_heads, d_head):
-    """Return the length at which attention costs one token as much as the weights do.
+    """Return the length at which attention costs as much as the weights, for one token.
 
     The length need not be a whole number.
     """
@@ -291,10 +294,15 @@ EQUAL = Exercise(
     reference=equal_length,
     wrong=(
         Wrong(_weights_once, "The weights cost 2 FLOPs each, not 1."),
-        Wrong(_one_step, "Attention has two steps, each of 2 FLOPs: 4 for each pair and number."),
+        Wrong(
+            _one_step, "Attention has two steps, and each costs 2 FLOPs. Use the factor 4, not 2."
+        ),
         Wrong(_length_of_one_layer, "Attention happens in every layer: divide by n_layers too."),
         Wrong(_length_of_one_head, "Attention happens in every head: divide by n_heads too."),
-        Wrong(_upside_down, "You have 1 / length. Solve weights = length * attention for length."),
+        Wrong(
+            _upside_down,
+            "Your result is 1 / length. Solve weights = length * attention for length.",
+        ),
         Wrong(
             _square_root,
             "For one token, attention grows with the length, not with its square.",
@@ -396,33 +404,36 @@ TRAINING = Exercise(
     level=2,
     minutes=8,
     task="""
-        Divide the exact cost by the rule's, so that 1 means that both agree. A check: take 200
-        parameters of which 100 multiply, 2 layers of 3 heads, `d_head` 4 and length 5. Forward
-        costs 200 (weights) and 480 (attention). Training costs 3 · 200 + 3.5 · 480 = 2280. The rule
-        says 6 · 200 = 1200. The result is 1.9.
+        Divide the exact cost by the cost of the rule. A result of 1 means that both agree.
+        A check: take 200 parameters of which 100 multiply, 2 layers of 3 heads, `d_head` 4 and
+        length 5. Forward costs 200 (weights) and 480 (attention). Training costs
+        3 · 200 + 3.5 · 480 = 2280. The rule says 6 · 200 = 1200. The result is 1.9.
     """,
     reference=exact_over_6n,
     wrong=(
         Wrong(_attention_thrice, "Attention costs 3.5 times its forward FLOPs, not 3."),
         Wrong(_everything_at_3_and_a_half, "The weights cost 3 forward passes, not 3.5."),
-        Wrong(_forward_only, "That is the forward pass alone; training also runs backward."),
-        Wrong(_backward_only, "That is the backward pass alone; training also runs forward."),
+        Wrong(_forward_only, "That is only the forward pass. Training also has a backward pass."),
+        Wrong(_backward_only, "That is only the backward pass. Training also has a forward pass."),
         Wrong(_weights_only, "Attention is missing in the exact cost."),
         Wrong(
             _multiplied_below,
-            "The rule takes all parameters, 6 * n_parameters; you divide by those that multiply.",
+            "The rule uses all parameters. Divide by 6 * n_parameters, not by 6 * n_multiplied.",
         ),
         Wrong(
             _all_parameters_multiplied,
             "The exact cost counts only parameters in matrices that multiply: n_multiplied.",
         ),
-        Wrong(_rule_over_exact, "You divide the rule by the exact cost; it is the other way."),
+        Wrong(
+            _rule_over_exact,
+            "You divide the rule by the exact cost. Divide the exact cost by the rule.",
+        ),
     ),
     cases=_training_cases,
     hints=(
-        "Compute weights and attention as in 01.5, but keep them apart.",
+        "Compute weights and attention as in 01.5, as two numbers.",
         "exact = 3 * weights + 3.5 * attention.",
-        "attention is 4 * n_layers * n_heads * d_head * length; divide exact by 6 * n_parameters.",
+        "attention is 4 * n_layers * n_heads * d_head * length. Divide exact by 6 * n_parameters.",
     ),
     imports="",
 )

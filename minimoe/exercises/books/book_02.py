@@ -76,19 +76,23 @@ ROUTER = Exercise(
     minutes=8,
     task="""
         Write the router for all tokens at once. Row t of `logits` belongs to token t.
-        For the scores 1/2, 1/4, 1/8, 1/8 and k = 2 it must choose experts 0 and 1, with the weights
-        2/3 and 1/3. `scores.topk(k, -1)` returns the k largest values of each row and their places.
+        `scores.topk(k, -1)` returns the k largest values of each row and their places. A check:
+        take the scores 1/2, 1/4, 1/8, 1/8 and k = 2. The experts are 0 and 1, with the weights 2/3
+        and 1/3.
     """,
     reference=route,
     wrong=(
         Wrong(_weights_not_divided, "Divide the chosen scores of a token by their sum."),
         Wrong(
             _softmax_over_tokens,
-            "Softmax must run over the experts of one token: the last dimension, not the first.",
+            "Softmax must run over the experts of one token: use the last dimension, softmax(-1).",
         ),
         Wrong(_logits_divided, "Take the weights from the scores (after softmax), not the logits."),
-        Wrong(_worst_experts, "argsort puts the smallest first; you chose the worst experts."),
-        Wrong(_first_token_for_all, "Each token chooses for itself; you used the first for all."),
+        Wrong(_worst_experts, "argsort puts the smallest first. You chose the worst experts."),
+        Wrong(
+            _first_token_for_all,
+            "You used the first token's experts for all. Each token has its own.",
+        ),
         Wrong(
             _divided_by_the_whole_batch,
             "Divide by the sum of this token's weights: sum(-1, keepdim=True), not sum().",
@@ -182,9 +186,9 @@ LAYER = Exercise(
     level=2,
     minutes=12,
     task="""
-        Write the layer from a router's choice. Go through the experts, not through the tokens: call
-        each expert **once**, with all the rows that chose it, and not at all if no token did. The
-        slow version in the cell above computes the same one token at a time.
+        Write the layer for given choices of a router. Loop over the experts, not over the tokens.
+        Call each expert **once**, with the rows of all tokens that chose it. Do not call an expert
+        that no token chose. `slow_layer` above computes the same, one token at a time.
         `tokens, slots = torch.where(expert_ids == e)` gives the places where expert e was chosen.
     """,
     reference=moe_layer,
@@ -192,17 +196,17 @@ LAYER = Exercise(
         Wrong(_without_weights, "Multiply each output by its combine weight."),
         Wrong(
             _overwrites,
-            "A token has several experts: add to y[tokens] with +=, do not overwrite it. And do "
-            "not call an expert without tokens.",
+            "A token has several experts. Add to y[tokens] with +=; do not overwrite it. Do not "
+            "call an expert that has no tokens.",
         ),
         Wrong(_first_choice_only, "You used only the first of the K choices."),
         Wrong(
             _weights_the_input,
-            "The weight belongs on the expert's output. An expert is not linear, so a weight on "
-            "its input gives something else.",
+            "Multiply the expert's output by the weight, not its input. An expert is not linear, "
+            "so the two results differ.",
         ),
         Wrong(_keeps_the_input, "Start from zeros. The residual x + y is added outside the layer."),
-        Wrong(_all_experts, "Only the chosen experts compute; you averaged over all of them."),
+        Wrong(_all_experts, "You averaged over all experts. Use only the chosen ones."),
     ),
     cases=_layer_cases,
     hints=(
@@ -282,27 +286,27 @@ CAPACITY = Exercise(
     level=2,
     minutes=10,
     task="""
-        Write the rule that keeps or drops assignments. Read the text in order: token 0 first, and
-        of each token its best expert first. An expert keeps what comes while it has room.
-        Four tokens that all have expert 0 as first choice, with K = 2, E = 4 and factor 1, give
-        C = 2: expert 0 keeps tokens 0 and 1, and drops tokens 2 and 3.
+        Write the rule that keeps or drops assignments. Go through the tokens in order, from token 0
+        on. For each token, begin with its best expert. An expert keeps an assignment if it has
+        kept fewer than C. A check: four tokens all have expert 0 as first choice, with K = 2, E = 4
+        and factor 1. Then C = 2. Expert 0 keeps tokens 0 and 1 and drops tokens 2 and 3.
     """,
     reference=keep,
     wrong=(
         Wrong(_rounds_down, "C is rounded up: math.ceil."),
         Wrong(_forgets_k, "There are T * K assignments, not T: the factor counts all of them."),
         Wrong(_forgets_experts, "C is the room of one expert: divide by the number of experts."),
-        Wrong(_keeps_the_last, "The first assignments are kept and the later ones dropped."),
+        Wrong(_keeps_the_last, "Keep the first assignments of an expert and drop the later ones."),
         Wrong(
             _drops_whole_tokens,
-            "A token can lose one expert and keep the other: decide for each assignment.",
+            "A token can lose one expert and keep the other. Decide for each assignment.",
         ),
         Wrong(_one_too_many, "An expert with C assignments is full: compare with <, not <=."),
     ),
     cases=_capacity_cases,
     hints=(
-        "Two loops, over tokens and over the K choices of a token, and a count for each expert.",
-        "used = [0] * n_experts counts what an expert was sent so far.",
+        "Write two loops: over tokens, and over the K choices of a token. Count for each expert.",
+        "used = [0] * n_experts counts the assignments of each expert so far.",
         "kept[t, slot] = used[e] < room, then used[e] += 1.",
     ),
     imports="import math\n\nimport torch",

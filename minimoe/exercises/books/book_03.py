@@ -119,19 +119,20 @@ CONFIG = Exercise(
     level=2,
     minutes=10,
     task="""
-        Count a model like Mixtral from the dict `c`. A token uses everything except the experts
-        that it is not sent to. Every block has attention with grouped heads,
-        a router, `num_local_experts` experts and two norms of D numbers. Around the blocks stand
-        the input embedding, the output head and one last norm. There is no shared expert.
-        The parts are counted as in the tiny model.
-        For 1 block with D = 4, 2 query heads and 1 key head of width 2, 2 experts of width 3,
-        1 expert per token and 10 possible tokens, the answer is `(220, 184)`.
+        Count a model like Mixtral from the dict `c`. A token uses all parts, but only the chosen
+        experts.
+
+        - Each block: grouped heads, a router, `num_local_experts` experts, two norms.
+        - Outside: input embedding, output head, one norm.
+
+        A check: 1 block, D = 4, 2 query heads, 1 key head, head width 2, 10 possible tokens. Of 2
+        experts of width 3, a token uses 1. The result is `(220, 184)`.
     """,
     reference=count_moe,
     wrong=(
         Wrong(
             _everything_eightfold,
-            "Only the experts exist E times. Attention, embedding, head and norms exist once.",
+            "Only the experts exist E times. Count attention, embedding, head and norms once.",
         ),
         Wrong(
             _one_embedding,
@@ -140,27 +141,29 @@ CONFIG = Exercise(
         Wrong(_two_matrices, "An expert has three matrices: gate, up and down."),
         Wrong(_no_router, "Each block has a router with a row of D numbers for each expert."),
         Wrong(_no_norms, "Add the norms: two of D numbers in each block, and one at the end."),
-        Wrong(_no_last_norm, "One more norm of D numbers stands after the last block."),
+        Wrong(_no_last_norm, "Add one more norm of D numbers: it comes after the last block."),
         Wrong(
             _as_many_keys_as_queries,
-            "k and v have num_key_value_heads heads, which are fewer than the query heads.",
+            "k and v have only num_key_value_heads heads, not as many as the queries.",
         ),
         Wrong(
             _heads_as_wide_as_the_stream,
-            "The width of a head stands in head_dim; it need not be D divided by the heads.",
+            "The width of a head is head_dim. It can differ from D divided by the number of heads.",
         ),
-        Wrong(_one_block, "Multiply what stands in a block by num_hidden_layers."),
+        Wrong(_one_block, "Multiply the parameters of one block by num_hidden_layers."),
         Wrong(
             _share_of_everything,
-            "Only the experts shrink to K of E. A token uses all of the rest.",
+            "A token uses K of E experts, but all of the other parts.",
         ),
-        Wrong(_idle_experts, "The second number is what a token uses, not what it leaves out."),
+        Wrong(
+            _idle_experts, "The second number must be what a token uses, not what it does not use."
+        ),
     ),
     cases=_config_cases,
     hints=(
         "Count what exists once (attention, routers, norms, embedding, head), then the experts.",
-        "Attention: q and o have heads * head_dim * D numbers each, k and v only the key heads'.",
-        "all = once + blocks * E * expert; used = once + blocks * K * expert.",
+        "Attention: q and o have heads * head_dim * D numbers each. For k and v use the key heads.",
+        "all = once + blocks * E * expert, and used = once + blocks * K * expert.",
     ),
     imports="",
     parts=("all parameters", "those that one token uses"),
@@ -225,7 +228,7 @@ def _parts(*sizes: int) -> Counts:
 
 
 def _active_cases() -> Iterator[Case]:
-    yield Case("E = 4 and K = 1", (_parts(10, 5, 2, 40, 10), 4, 1))
+    yield Case("E = 4 and K = 1", (_parts(10, 5, 0, 40, 10), 4, 1))
     yield Case("E = 8 and K = 2", (_parts(100, 30, 0, 800, 100), 8, 2))
     yield Case("a head that is larger than the embedding", (_parts(7, 11, 3, 60, 9), 6, 4))
     yield Case("K = E", (_parts(20, 4, 4, 12, 20), 3, 3))
@@ -239,31 +242,34 @@ ACTIVE = Exercise(
     level=1,
     minutes=6,
     task="""
-        Compute the active parameters in the three meanings. `parts` is a dict as in the table of
-        the tiny model; its keys include "input embedding", "output head" and "routed experts".
-        For `{"input embedding": 10, "attention": 5, "shared experts": 2, "routed experts": 40,
-        "output head": 10}`, E = 4 and K = 1 the answer is
-        `{"both": 37, "head only": 27, "neither": 17}`.
+        Compute the active parameters in the three meanings. `parts` is a dict like `parts` of the
+        tiny model. Its keys include "input embedding", "output head" and "routed experts".
+        A check: take E = 4, K = 1 and the parts
+        `{"input embedding": 10, "attention": 5, "routed experts": 40, "output head": 10}`.
+        The result is `{"both": 35, "head only": 25, "neither": 15}`.
     """,
     reference=active,
     wrong=(
-        Wrong(_all_experts, "Take away the experts that are idle: (E - K) of E."),
-        Wrong(_all_parts_shrink, "Only the routed experts shrink to K of E; keep the rest whole."),
+        Wrong(_all_experts, "Subtract the experts that the token does not use: (E - K) of E."),
+        Wrong(
+            _all_parts_shrink,
+            "Take K of E only for the routed experts. Keep all other parts whole.",
+        ),
         Wrong(_one_expert, "A token uses K routed experts, not one."),
-        Wrong(_the_idle, "You kept the E - K idle experts and took away the K chosen ones."),
-        Wrong(_no_experts, "A token uses K of the routed experts; you took all of them away."),
+        Wrong(_the_idle, "You kept the E - K idle experts. Keep the K chosen ones instead."),
+        Wrong(_no_experts, "You subtracted all routed experts, but a token uses K of them."),
         Wrong(_embedding_for_head, '"head only" keeps the head and leaves out the embedding.'),
         Wrong(
             _only_the_head,
-            '"head only" means: of the two tables only the head. All other parts stay.',
+            '"head only" means: of the two tables, count only the head. Keep all other parts.',
         ),
         Wrong(_neither_keeps_the_head, '"neither" leaves out both tables.'),
     ),
     cases=_active_cases,
     hints=(
-        "Start with all parts and take away the idle experts. That is the first meaning.",
+        "Start with all parts and subtract the idle experts. That is the first meaning.",
         'The idle experts are parts["routed experts"] * (E - K) // E.',
-        'Then take away parts["input embedding"], and after that parts["output head"].',
+        'Then subtract parts["input embedding"], and after that parts["output head"].',
     ),
     imports="",
 )
@@ -348,26 +354,26 @@ FITS = Exercise(
     level=2,
     minutes=8,
     task="""
-        A figure fits if the count, in billions, rounds to it. Round once, to as many decimals as
-        the figure has: "37B" has none, "36.6B" has one. Return the names in their order.
-        For `{"both": 37_552_282_624, "head only": 36_625_603_584}` the figure "37B" fits
-        `["head only"]`, and "36.7B" fits `[]`. An f-string can round:
-        `f"{36.625:.1f}"` is `"36.6"`.
+        A figure fits a count if the count, in billions, rounds to the figure. Round once, to as
+        many decimals as the figure has: "37B" has none, "36.6B" has one. Return the names in their
+        order. An f-string can round: `f"{36.625:.1f}"` is `"36.6"`.
+        A check: take `{"both": 37_552_282_624, "head only": 36_625_603_584}`. The figure "37B"
+        gives `["head only"]`, and "36.7B" gives `[]`.
     """,
     reference=fits,
     wrong=(
-        Wrong(_cut, "int() cuts digits off. A count of 36.63 billion rounds to 37."),
+        Wrong(_cut, "You cut digits off. Round instead: a count of 36.63 billion rounds to 37."),
         Wrong(_rounded_up, "Round to the nearest figure, not always up."),
         Wrong(
             _whole_numbers,
-            'Keep the decimals: "36.6B" and "36.7B" are two figures, and both round to 37.',
+            'Keep the decimals of the figure: "36.6B" and "36.7B" are not the same.',
         ),
         Wrong(
             _exact_whole_numbers,
-            'You round every count to a whole number; "36.6B" needs one decimal.',
+            'You round every count to a whole number. "36.6B" needs one decimal.',
         ),
-        Wrong(_within_a_billion, "Near is not enough: the count must round to the figure."),
-        Wrong(_nearest, "The nearest count need not fit, and several counts can fit."),
+        Wrong(_within_a_billion, "A near count is not enough. It must round to the figure."),
+        Wrong(_nearest, "The nearest count may not fit, and more than one count may fit."),
         Wrong(
             _rounded_twice,
             "You round twice. 684.49 becomes 684.5 and then 685, but 684.49 rounds to 684.",
@@ -378,7 +384,7 @@ FITS = Exercise(
     cases=_fits_cases,
     hints=(
         "Write each count as its authors would print it, then compare the two texts.",
-        "The number of decimals is the length of what follows the point, or 0 without a point.",
+        "The number of decimals is the number of digits after the point. Without a point it is 0.",
         'printed.removesuffix("B").partition(".")[2] is what follows the point.',
     ),
     imports="",
@@ -447,18 +453,23 @@ BATCH = Exercise(
     """,
     reference=experts_read,
     wrong=(
-        Wrong(_every_assignment, "An expert that two tokens chose is read once, not twice."),
-        Wrong(_of_one_token, "That is what one token reads; other tokens chose other experts."),
+        Wrong(
+            _every_assignment, "If two tokens chose the same expert, it is read once, not twice."
+        ),
+        Wrong(_of_one_token, "That is what one token reads. Other tokens chose other experts."),
         Wrong(_tokens, "Count experts, not tokens."),
-        Wrong(_highest, "The highest number says nothing: experts in between may be idle."),
+        Wrong(_highest, "The highest number is not the count: some lower numbers may be missing."),
         Wrong(_distinct_rows, "Count distinct experts, not distinct rows of choices."),
-        Wrong(_first_choices, "Each token has K experts; you counted its first one only."),
-        Wrong(_shared_by_all, "Count experts that any token chose, not those that all chose."),
+        Wrong(_first_choices, "Each token has K experts. You counted only the first one."),
+        Wrong(
+            _shared_by_all,
+            "Count the experts that at least one token chose, not those that all chose.",
+        ),
     ),
     cases=_batch_cases,
     hints=(
         "How many different numbers are in the tensor?",
-        "expert_ids.flatten().tolist() is a list of all numbers; a set keeps each once.",
+        "expert_ids.flatten().tolist() is a list of all numbers. A set keeps each number once.",
         "torch.unique(expert_ids) gives the different numbers, too.",
     ),
 )
