@@ -12,6 +12,8 @@ from urllib.request import urlopen
 
 from playwright.sync_api import Page
 
+from minimoe.cli.lab import QUIET
+
 SECONDS = 120  # for a kernel that imports torch while other tests run
 
 
@@ -24,7 +26,7 @@ def jupyter_lab(folder: Path) -> Iterator[str]:
     options = {"port": port, "IdentityProvider.token": "", "ServerApp.disable_check_xsrf": True,
                "ServerApp.root_dir": folder, "LabApp.expose_app_in_browser": True}  # fmt: skip
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"]
-    command += [f"--{name}={value}" for name, value in options.items()]
+    command += [*QUIET, *(f"--{name}={value}" for name, value in options.items())]
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:

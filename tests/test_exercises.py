@@ -200,6 +200,16 @@ def test_a_right_answer_in_another_form_is_right(answer: Any) -> None:
     assert judge(SHARES, answer).state == "right"
 
 
+def test_an_interrupted_check_says_so_and_gives_back_the_reference(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def endless(logits, k):
+        raise KeyboardInterrupt  # as a click on the square does
+
+    assert check("02.2", endless) is exercise_named("02.2").reference
+    assert "You stopped the check. Does every loop" in capsys.readouterr().out
+
+
 def test_a_stub_is_not_yet_whatever_its_empty_body_is() -> None:
     def dots(scores, k): ...
 

@@ -12,6 +12,11 @@ HELP = "copy the notebooks into a folder of your own and open them in JupyterLab
 EXAMPLE = "--folder my-notebooks"
 BESIDE = Path(__file__).parents[2] / "notebooks"  # next to the package, in a clone
 FOLDER = "lab"  # in the current folder
+# No box that asks for news, and no question to the network about a newer version.
+QUIET = (
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,4 +45,4 @@ def run(options: argparse.Namespace) -> None:
     if options.copy:
         print(f"the notebooks are in {target}; start with {first.name}")
         return
-    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", str(first)]))
+    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", *QUIET, str(first)]))

@@ -50,18 +50,22 @@ def judge(exercise: Exercise, function: Any) -> Judgement:
     Returns:
         "not yet" for a stub, whose body is still `...`. "right" if no case fails. Otherwise
         "wrong" with the first case that fails, and the hint for the known wrong answer that gives
-        the same results, if there is one. Nothing that the function does raises here.
+        the same results, if there is one. Nothing that the function does raises here, and an
+        interrupt ends the check.
     """
     if _is_stub(function):
         return Judgement("not yet", f"Replace the ... in {exercise.name} by your code.")
     if misfit := _misfit(exercise, function):
         return Judgement("wrong", misfit)
     cases = list(exercise.cases())
-    problem = first_problem(exercise, function, cases)
-    if not problem:
-        return Judgement("right", f"{len(cases)} cases")
-    with redirect_stdout(StringIO()):  # it has printed once
-        hint = _known_hint(exercise, function, cases)
+    try:
+        problem = first_problem(exercise, function, cases)
+        if not problem:
+            return Judgement("right", f"{len(cases)} cases")
+        with redirect_stdout(StringIO()):  # it has printed once
+            hint = _known_hint(exercise, function, cases)
+    except KeyboardInterrupt:
+        return Judgement("wrong", "You stopped the check. Does every loop in the function end?")
     return Judgement("wrong", problem + (f"\nHint: {hint}" if hint else ""))
 
 
