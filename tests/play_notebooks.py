@@ -109,7 +109,10 @@ ROWS: dict[str, list[Row]] = {
         row(sentence=LONG, my_sentence=LONG),
         row(sentence="aaaa\n\taaaa", my_sentence=" "),
         row(sentence="你", E=3, K=2, seed=7),
+        row(sentence="", my_sentence=""),
         row(ending="?"),
+        row(ending=""),
+        row(ending=CHINESE),
     ],
     "03": [
         row(E=8, K=2),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -134,6 +133,25 @@ def _overwrites(x: Tensor, expert_ids: Tensor, weights: Tensor, experts: Experts
     y = torch.zeros_like(x)
     for e, expert in enumerate(experts):
         tokens, slots = torch.where(expert_ids == e)
+        if len(tokens):
+            y[tokens] = weights[tokens, slots, None] * expert(x[tokens])
+    return y
+
+
+def _calls_idle_experts(x: Tensor, expert_ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
+    y = torch.zeros_like(x)
+    for e, expert in enumerate(experts):
+        tokens, slots = torch.where(expert_ids == e)
+        y[tokens] += weights[tokens, slots, None] * expert(x[tokens])
+    return y
+
+
+def _overwrites_without_guard(
+    x: Tensor, expert_ids: Tensor, weights: Tensor, experts: Experts
+) -> Tensor:
+    y = torch.zeros_like(x)
+    for e, expert in enumerate(experts):
+        tokens, slots = torch.where(expert_ids == e)
         y[tokens] = weights[tokens, slots, None] * expert(x[tokens])
     return y
 
@@ -146,7 +164,8 @@ def _weights_the_input(x: Tensor, expert_ids: Tensor, weights: Tensor, experts: 
     y = torch.zeros_like(x)
     for e, expert in enumerate(experts):
         tokens, slots = torch.where(expert_ids == e)
-        y[tokens] += expert(weights[tokens, slots, None] * x[tokens])
+        if len(tokens):
+            y[tokens] += expert(weights[tokens, slots, None] * x[tokens])
     return y
 
 
@@ -159,25 +178,64 @@ def _all_experts(x: Tensor, expert_ids: Tensor, weights: Tensor, experts: Expert
     return outputs.mean(0)
 
 
-def _made_experts(n_experts: int, d_model: int, seed: int) -> Experts:
-    """Experts that are not linear and refuse an empty input, as a real kernel may."""
-    matrices = seeded(seed, n_experts, d_model, d_model)
+def _every_token_with_a_mask(
+    x: Tensor, expert_ids: Tensor, weights: Tensor, experts: Experts
+) -> Tensor:
+    y = torch.zeros_like(x)
+    for e, expert in enumerate(experts):
+        y += (weights * (expert_ids == e)).sum(-1, keepdim=True) * expert(x)
+    return y
 
-    def one(rows: Tensor, matrix: Tensor) -> Tensor:
-        if not len(rows):
-            raise ValueError("an expert was called without a token")
-        return torch.tanh(rows @ matrix)
 
-    return [partial(one, matrix=matrix) for matrix in matrices]
+def _token_by_token(x: Tensor, expert_ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
+    y = torch.zeros_like(x)
+    for t, row in enumerate(expert_ids.tolist()):
+        for slot, e in enumerate(row):
+            y[t] += weights[t, slot] * experts[e](x[t])
+    return y
+
+
+def _slot_by_slot(x: Tensor, expert_ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
+    y = torch.zeros_like(x)
+    for e, expert in enumerate(experts):
+        for slot in range(expert_ids.shape[1]):
+            tokens = torch.where(expert_ids[:, slot] == e)[0]
+            if len(tokens):
+                y[tokens] += weights[tokens, slot, None] * expert(x[tokens])
+    return y
+
+
+class _CountingExpert:
+    """An expert, not linear, that takes one call with rows of x that chose it, and no other."""
+
+    def __init__(self, e: int, matrix: Tensor, x: Tensor, chosen: Tensor) -> None:
+        self.e, self.matrix, self.x, self.chosen, self.calls = e, matrix, x, chosen, 0
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        same = (rows.reshape(-1, 1, self.x.shape[1]) == self.x).all(-1)  # row i is token t
+        if not len(same):
+            raise ValueError(f"expert {self.e} was called without a token")
+        if not same.any(-1).all():
+            raise ValueError(f"expert {self.e} got a row that is not in x")
+        if not (same & self.chosen).any(-1).all():
+            raise ValueError(f"expert {self.e} got a token that did not choose it")
+        self.calls += 1
+        if self.calls > 1:
+            raise ValueError(f"expert {self.e} was called twice; give it all its rows in one call")
+        return torch.tanh(rows @ self.matrix)
 
 
 def _layer_cases() -> Iterator[Case]:
     sizes = [(1, 2, 3, 2), (6, 4, 8, 2), (5, 3, 4, 1), (9, 4, 6, 6), (2, 4, 16, 3)]
     for seed, (n_tokens, d_model, n_experts, k) in enumerate(sizes):
         ids, weights = route(seeded(seed, n_tokens, n_experts), k)
-        name = f"{n_tokens} tokens, {n_experts} experts and K = {k}"
-        experts = _made_experts(n_experts, d_model, seed + 50)
-        yield Case(name, (seeded(seed + 20, n_tokens, d_model), ids, weights, experts))
+        name = f"{n_experts} experts, K = {k}, number of tokens = {n_tokens}"
+        x, matrices = seeded(seed + 20, n_tokens, d_model), seeded(seed + 50, n_experts, d_model**2)
+        experts = [
+            _CountingExpert(e, matrix.view(d_model, d_model), x, (ids == e).any(-1))
+            for e, matrix in enumerate(matrices)
+        ]
+        yield Case(name, (x, ids, weights, experts))
 
 
 LAYER = Exercise(
@@ -188,7 +246,8 @@ LAYER = Exercise(
     task="""
         Write the layer for given choices of a router. Loop over the experts, not over the tokens.
         Call each expert **once**, with the rows of all tokens that chose it. Do not call an expert
-        that no token chose. `slow_layer` above computes the same, one token at a time.
+        that no token chose. The check refuses a second call, and a row that did not choose the
+        expert. `slow_layer` above gives the same output with more calls.
         `tokens, slots = torch.where(expert_ids == e)` gives the places where expert e was chosen.
     """,
     reference=moe_layer,
@@ -196,8 +255,29 @@ LAYER = Exercise(
         Wrong(_without_weights, "Multiply each output by its combine weight."),
         Wrong(
             _overwrites,
-            "A token has several experts. Add to y[tokens] with +=; do not overwrite it. Do not "
-            "call an expert that has no tokens.",
+            "A token has several experts. Add to y[tokens] with +=; do not overwrite it.",
+        ),
+        Wrong(
+            _calls_idle_experts,
+            "The sum is right, but some experts have no token here. Skip them: if len(tokens).",
+        ),
+        Wrong(
+            _overwrites_without_guard,
+            "Two things: skip an expert that has no tokens, and add to y[tokens] with +=, not =.",
+        ),
+        Wrong(
+            _token_by_token,
+            "You call an expert for each token. Loop over the experts: one call with all its rows.",
+        ),
+        Wrong(
+            _slot_by_slot,
+            "You call an expert once for each slot. torch.where(expert_ids == e) finds its tokens "
+            "in all slots at once.",
+        ),
+        Wrong(
+            _every_token_with_a_mask,
+            "You give every token to every expert. That is E / K times the work. Give expert e "
+            "only x[tokens].",
         ),
         Wrong(_first_choice_only, "You used only the first of the K choices."),
         Wrong(
@@ -258,6 +338,16 @@ def _forgets_experts(expert_ids: Tensor, n_experts: int, factor: float) -> Tenso
     return _with_room(expert_ids, math.ceil(factor * expert_ids.numel()))
 
 
+def _writes_k_as_two(expert_ids: Tensor, n_experts: int, factor: float) -> Tensor:
+    return _with_room(expert_ids, math.ceil(factor * len(expert_ids) * 2 / n_experts))
+
+
+def _first_choices_first(expert_ids: Tensor, n_experts: int, factor: float) -> Tensor:
+    """GShard's order. One column of T * K rows has the same capacity as T rows of K."""
+    n_tokens, k = expert_ids.shape
+    return keep(expert_ids.T.reshape(-1, 1), n_experts, factor).view(k, n_tokens).T
+
+
 def _keeps_the_last(expert_ids: Tensor, n_experts: int, factor: float) -> Tensor:
     return keep(expert_ids.flip(0, 1), n_experts, factor).flip(0, 1)
 
@@ -274,6 +364,7 @@ def _capacity_cases() -> Iterator[Case]:
     crowd = torch.tensor([[0, 1], [0, 2], [0, 1], [0, 3]])
     yield Case("four tokens that all choose expert 0, E = 4 and factor 1", (crowd, 4, 1.0))
     sizes = [(6, 4, 2, 1.25), (10, 8, 2, 0.5), (5, 3, 1, 1.0), (7, 8, 3, 0.75), (3, 4, 2, 4.0)]
+    sizes += [(12, 4, 1, 1.0), (12, 6, 3, 0.75)]  # both drop assignments
     for seed, (n_tokens, n_experts, k, factor) in enumerate(sizes):
         ids = seeded(seed, n_tokens, n_experts).topk(k, -1).indices
         name = f"{n_tokens} tokens, K = {k}, E = {n_experts} and factor {factor}"
@@ -287,14 +378,23 @@ CAPACITY = Exercise(
     minutes=10,
     task="""
         Write the rule that keeps or drops assignments. Go through the tokens in order, from token 0
-        on. For each token, begin with its best expert. An expert keeps an assignment if it has
-        kept fewer than C. A check: four tokens all have expert 0 as first choice, with K = 2, E = 4
-        and factor 1. Then C = 2. Expert 0 keeps tokens 0 and 1 and drops tokens 2 and 3.
+        on. An expert keeps an assignment if it has kept fewer than C. A check: four tokens all have
+        expert 0 as first choice, with K = 2, E = 4 and factor 1. Then C = 2. Expert 0 keeps tokens
+        0 and 1 and drops tokens 2 and 3.
     """,
     reference=keep,
     wrong=(
         Wrong(_rounds_down, "C is rounded up: math.ceil."),
         Wrong(_forgets_k, "There are T * K assignments, not T: the factor counts all of them."),
+        Wrong(
+            _writes_k_as_two,
+            "You wrote K = 2 into the rule. K is the number of columns: expert_ids.shape[1].",
+        ),
+        Wrong(
+            _first_choices_first,
+            "That is GShard's order: all first choices, then all second ones. Here the order is "
+            "token by token.",
+        ),
         Wrong(_forgets_experts, "C is the room of one expert: divide by the number of experts."),
         Wrong(_keeps_the_last, "Keep the first assignments of an expert and drop the later ones."),
         Wrong(
