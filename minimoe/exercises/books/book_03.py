@@ -81,6 +81,16 @@ def _share_of_everything(c: Config) -> tuple[int, int]:
     return every, every * c["num_experts_per_tok"] // c["num_local_experts"]
 
 
+def _one_row(c: Config) -> tuple[int, int]:
+    every, used = count_moe(c)
+    return every, used - (c["vocab_size"] - 1) * c["hidden_size"]
+
+
+def _used_with_the_head_only(c: Config) -> tuple[int, int]:
+    every, used = count_moe(c)
+    return every, used - c["vocab_size"] * c["hidden_size"]
+
+
 def _idle_experts(c: Config) -> tuple[int, int]:
     every, used = count_moe(c)
     return every, every - used
@@ -119,8 +129,8 @@ CONFIG = Exercise(
     level=2,
     minutes=10,
     task="""
-        Count a model like Mixtral from the dict `c`. A token uses all parts, but only the chosen
-        experts.
+        Count a model like Mixtral from the dict `c`. A token uses all parts, both tables whole, but
+        only the chosen experts.
 
         - Each block: grouped heads, a router, `num_local_experts` experts, two norms.
         - Outside: input embedding, output head, one norm.
@@ -154,6 +164,14 @@ CONFIG = Exercise(
         Wrong(
             _share_of_everything,
             "A token uses K of E experts, but all of the other parts.",
+        ),
+        Wrong(
+            _one_row,
+            "A token reads one row of the input embedding, but here the whole table counts.",
+        ),
+        Wrong(
+            _used_with_the_head_only,
+            "Both tables count as used here: the head and the input embedding.",
         ),
         Wrong(
             _idle_experts, "The second number must be what a token uses, not what it does not use."
@@ -222,18 +240,26 @@ def _neither_keeps_the_head(parts: Counts, E: int, K: int) -> Counts:
     return right | {"neither": right["head only"]}
 
 
+def _known_names(parts: Counts, E: int, K: int) -> Counts:
+    names = ("input embedding", "attention", "shared experts", "routed experts", "output head")
+    return active({name: parts.get(name, 0) for name in names}, E, K)
+
+
 def _parts(*sizes: int) -> Counts:
     names = ("input embedding", "attention", "shared experts", "routed experts", "output head")
     return dict(zip(names, sizes, strict=True))
 
 
 def _active_cases() -> Iterator[Case]:
-    yield Case("E = 4 and K = 1", (_parts(10, 5, 0, 40, 10), 4, 1))
+    sizes = {"input embedding": 10, "attention": 5, "routed experts": 40, "output head": 10}
+    yield Case("E = 4 and K = 1", (sizes, 4, 1))
     yield Case("E = 8 and K = 2", (_parts(100, 30, 0, 800, 100), 8, 2))
     yield Case("a head that is larger than the embedding", (_parts(7, 11, 3, 60, 9), 6, 4))
     yield Case("K = E", (_parts(20, 4, 4, 12, 20), 3, 3))
     large = _parts(926_679_040, 11_413_422_080, 2_554_331_136, 653_908_770_816, 926_679_040)
     yield Case("sizes as in DeepSeek-V3", (large, 256, 8))
+    more = {"dense layer": 70, "routers": 6, "norms": 5, "input projection": 9}
+    yield Case("parts with further names", (_parts(20, 8, 2, 30, 20) | more, 10, 3))
 
 
 ACTIVE = Exercise(
@@ -264,6 +290,7 @@ ACTIVE = Exercise(
             '"head only" means: of the two tables, count only the head. Keep all other parts.',
         ),
         Wrong(_neither_keeps_the_head, '"neither" leaves out both tables.'),
+        Wrong(_known_names, "Sum all parts of the dict, whatever their names are."),
     ),
     cases=_active_cases,
     hints=(
@@ -309,6 +336,11 @@ def _exact_whole_numbers(printed: str, counts: Counts) -> list[str]:
     return [k for k, n in counts.items() if round(n / 1e9) == _value(printed)]
 
 
+def _at_most_one_decimal(printed: str, counts: Counts) -> list[str]:
+    d = 1 if "." in printed else 0
+    return [k for k, n in counts.items() if round(n / 1e9, d) == round(_value(printed), d)]
+
+
 def _within_a_billion(printed: str, counts: Counts) -> list[str]:
     return [k for k, n in counts.items() if abs(n / 1e9 - _value(printed)) <= 1]
 
@@ -340,6 +372,8 @@ def _fits_cases() -> Iterator[Case]:
     small = {"both": 1_330_000_000, "head only": 1_280_000_000, "neither": 1_230_000_000}
     yield Case('"1.3B", which two counts round to', ("1.3B", small))
     yield Case('"1.2B"', ("1.2B", small))
+    yield Case('"1.28B"', ("1.28B", small))
+    yield Case('"1.29B"', ("1.29B", small))
     hub = {"weights": 684_489_830_400, "weights and scales": 684_531_370_896}
     yield Case('"685B" and a count of 684,489,830,400', ("685B", hub))
     yield Case('"684B"', ("684B", hub))
@@ -372,6 +406,7 @@ FITS = Exercise(
             _exact_whole_numbers,
             'You round every count to a whole number. "36.6B" needs one decimal.',
         ),
+        Wrong(_at_most_one_decimal, 'A figure can have more than one decimal: "1.28B" has two.'),
         Wrong(_within_a_billion, "A near count is not enough. It must round to the figure."),
         Wrong(_nearest, "The nearest count may not fit, and more than one count may fit."),
         Wrong(
