@@ -84,6 +84,10 @@ def test_the_ledger_shows_every_claim_and_folds_every_verdict() -> None:
 def test_the_map_shows_every_notebook() -> None:
     shown = "\n".join(rules.shown(cell) for cell in load(FOLDER / "00_start.ipynb").cells)
     assert [book.number for book in notebooks() if book.question not in shown] == []
+    for book in (b for b in notebooks() if b.state == "built"):
+        wanted = [book.number, book.question, book.minutes, book.seconds, book.exercises]
+        pattern = r"\s+".join(re.escape(str(part)) for part in wanted)
+        assert re.search(rf"^ *{pattern}\b", shown, re.M), f"the map is stale: {book.number}"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +135,7 @@ def good_cells() -> list[NotebookNode]:
     )
     last = markdown(
         "## Takeaway\n\n- One.\n- Two.\n- Three.\n\n**Verdict on the claim.** `moe-sparse`: "
-        "*shown here,\nwith a condition*. `moe-monolith`: planned.\n\n**Try.** 1. Why?\n\n"
+        "*misleading*. `moe-monolith`: *shown here,\nwith a condition*.\n\n**Try.** 1. Why?\n\n"
         "<details>\n\n```python\nassert 8 * 8 == 64\n```\n\n</details>\n\n"
         "**Source.** Table 12 of arXiv 2401.06066.\n\n**Next.** [03](03.ipynb)"
     )
@@ -300,7 +304,7 @@ def lesson_cells() -> list[NotebookNode]:
         ]
     last = (
         "## Takeaway\n\n- One.\n- Two.\n- Three.\n\n**Verdict on the claims.** `moe-sparse`: "
-        "*shown here, with a condition*. `moe-monolith`: *shown here, with a condition*.\n\n"
+        "*misleading*. `moe-monolith`: *shown here, with a condition*.\n\n"
         "**Source.** Table 12.\n\n**Next.** [03](03.ipynb)"
     )
     return [*cells, markdown(last)]

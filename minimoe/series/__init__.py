@@ -59,11 +59,15 @@ class Notebook:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """Where an article makes a claim, and what it says there, in our own words."""
+    """Where an article makes a claim, and what it says there, in our own words.
+
+    `nearby` marks words that say something close to the claim, but not the claim.
+    """
 
     article: str
     heading: str
     words: str
+    nearby: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +78,7 @@ class Claim:
         id: a short name.
         topic: of the group it is listed in.
         claim: as it was said, in our own words.
-        said: where. An article is named only if its own words say it.
+        said: where. An article is named only if its own words say it, or is marked `nearby`.
         decides: what could decide the claim.
         trap: an easy way to decide it wrongly.
         falsifier: the outcome that would refute it.
@@ -98,21 +102,13 @@ class Claim:
 
     @property
     def articles(self) -> tuple[str, ...]:
-        """The articles that make the claim, in order."""
-        return tuple(sorted({said.article for said in self.said}))
-
-    @property
-    def state(self) -> str:
-        """Whether its notebooks are built: "tested", "tested in part" or "planned"."""
-        built = {notebook.number for notebook in notebooks() if notebook.state == "built"}
-        if built.issuperset(self.notebooks):
-            return "tested"
-        return PLANNED if built.isdisjoint(self.notebooks) else "tested in part"
+        """The articles that make the claim, in order, without those that are only near it."""
+        return tuple(sorted({said.article for said in self.said if not said.nearby}))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What all the articles say, each in its own words."""
+    """What all the articles say, or are near to saying, each in its own words."""
 
     claim: str
     said: tuple[Said, ...]
@@ -137,7 +133,7 @@ def claims() -> tuple[Claim, ...]:
 
 
 def common() -> tuple[Common, ...]:
-    """What all five articles say; the first is that the models are open source."""
+    """What the five articles share; the first is that the models are open source."""
     return tuple(Common(claim=row["claim"], said=_said(row)) for row in _ledger()["common"])
 
 

@@ -43,7 +43,10 @@ def verdict(claim_id: str) -> None:
 
 def _rows(claim: Claim) -> list[tuple[str, str]]:
     """The open part of a card: name and text of each row."""
-    said = [("says", f"{s.article}, “{s.heading}”: {s.words}") for s in claim.said]
+    said = [
+        ("is near it" if s.nearby else "says", f"{s.article}, “{s.heading}”: {s.words}")
+        for s in claim.said
+    ]
     rest = [("decides it", claim.decides), ("trap", claim.trap), ("refuted if", claim.falsifier)]
     return [*said, *rest, ("notebook", ", ".join(map(_with_state, _books(claim))))]
 

@@ -17,6 +17,7 @@ import math
 import torch
 from matplotlib import pyplot as plt
 
+from minimoe import Transformer
 from minimoe.exercises import check, expect_error, finding, hint, predict, solution
 from minimoe.experiments.routed import view_of
 from minimoe.measure.routes import trace
@@ -39,15 +40,15 @@ my_sentence = "Where does a sparse model send your sentence? 稀疏模型"
 view_of(my_sentence)
 
 # %% [markdown]
-# Each colour stands for an **expert**: a small network inside the model. A letter has the colour of
-# the expert that counts most for it. Some experts share a colour. Click a letter to see its
-# numbers.
+# An **expert** is a small network inside the model. A letter has the colour of the expert that
+# counts most for it. A colour stands for one or more experts. Click a letter to see which expert it
+# is.
 
 # %% [markdown]
 # Three more words:
 #
-# - A **layer** is one step of the model. Each layer has its own experts. Choose another layer above
-#   the text: the colours change.
+# - A **layer** is one step of the model. The layers shown here have experts, each its own. Choose
+#   another layer above the text: the colours change.
 # - A **token** is one piece of text. For this model it is one **byte**.
 # - A **router** chooses the experts of a token. You will write one.
 
@@ -172,7 +173,7 @@ Table(
 # That is a complete router. The token's result is the weighted sum of what its `k` experts compute.
 # Notebook 02 computes that sum. The other experts compute nothing for this token.
 #
-# ## Does a trained router work like yours?
+# ## Does a trained router work like this one?
 #
 # The model of the first cell reads your sentence again. This time we keep all its logits.
 
@@ -184,39 +185,63 @@ n_layers, n_tokens, E = seen.logits.shape
 K = seen.expert_ids.shape[-1]
 print(f"{n_layers} layers, {n_tokens} tokens, {E} experts in each layer, {K} for each token")
 
+# %% [markdown]
+# The scores of a token sum to 1. How much of this 1 do the K best scores **hold**, that is, what is
+# their sum? We take the average over your tokens, one number for each layer. Then we do the same
+# with an untrained model of the same size, which has learned nothing.
+
 # %%
-guess_6 = ...  # a trained router: how much do the K best scores hold together, on average?
-predict("00.6", guess_6, a="under a third", b="a third to two thirds", c="more")
+guess_6 = ...  # the trained model: in which layer do the K best scores hold least?
+predict("00.6", guess_6, a="the first", b="one between", c="the last", d="all alike, within 0.1")
+
+
+# %%
+def held(logits):
+    """The sum of the K best scores, on average over the tokens: one number for each layer."""
+    layers = [[softmax(row) for row in layer] for layer in logits.tolist()]
+    return [sum(s[e] for s in layer for e in best(s, K)) / len(layer) for layer in layers]
+
+
+# %%
+untrained = Transformer(model.config, seed=0).double()
+random = held(trace(untrained, torch.tensor([list(text_bytes)])).logits)
+trained = held(seen.logits)
+alike, last = max(trained) - min(trained) <= 0.1, n_layers - 1
+least = None if alike else trained.index(min(trained))
+between = least in range(1, last)
+predict("00.6", measured={"a": least == 0, "b": between, "c": least == last, "d": alike})
+Table(["layer", "trained", "untrained"], list(zip(range(n_layers), trained, random)))
+
+# %% [markdown]
+# **Look.** In the first layer the two best hold less than a third, in the last two layers about two
+# thirds. In an untrained model of this size they hold between a sixth and a fifth in each layer.
+# Two of 16 equal scores would hold an eighth. The combine weights do not show any of this: they
+# always sum to 1.
+
+# %%
+more = min(t - u for t, u in zip(trained, random))
+finding("In each layer, the K best hold more than in an untrained router.", more > 0,
+        smallest_difference=more)
+
+# %% [markdown]
+# Now we test the three functions `softmax`, `best` and `weights`. Do they decide as the model does,
+# for every token in every layer? (The package's answer stands in for a function of yours that is
+# not right yet.)
 
 # %%
 rows = seen.logits.flatten(0, 1).tolist()  # one list of E logits for each token and layer
 all_scores = [softmax(row) for row in rows]
 all_chosen = [best(row, K) for row in all_scores]
-held = sum(row[e] for row, ids in zip(all_scores, all_chosen) for e in ids) / len(rows)
-predict("00.6", measured={"a": held < 1 / 3, "b": 1 / 3 <= held <= 2 / 3, "c": held > 2 / 3})
-print(f"the {K} best of {E} scores hold {held:.2f} of 1 on average")
-
-# %% [markdown]
-# **Look.** On average the chosen experts hold about half of the scores. The other experts together
-# hold about as much. The combine weights do not show this: they always sum to 1. If all scores were
-# equal, two of 16 would hold an eighth.
-
-# %%
-finding("The chosen experts hold more than an even share.", held > K / E, even_share=K / E)
-
-# %% [markdown]
-# Now we test your three functions. Do they decide as the model does, for every token in every
-# layer?
+all_weights = [weights(s, ids) for s, ids in zip(all_scores, all_chosen)]
 
 # %%
 their_ids, their_weights = (part.flatten(0, 1).tolist() for part in (seen.expert_ids, seen.weights))
 agree = sum(mine == theirs for mine, theirs in zip(all_chosen, their_ids))
-all_weights = [weights(s, ids) for s, ids in zip(all_scores, all_chosen)]
 furthest = max(abs(a - b) for x, y in zip(all_weights, their_weights) for a, b in zip(x, y))
+whole = agree == len(rows) and furthest < 1e-9
 
 # %%
-whole = agree == len(rows) and furthest < 1e-9
-finding("Your router decides as the model's.", whole, agree=agree, of=len(rows))
+finding("The three functions decide as the model does.", whole, agree=agree, of=len(rows))
 
 # %% [markdown]
 # ## What does "sparse" mean?
@@ -237,7 +262,15 @@ plot_used(ax, [("dense: any token", range(E)), *zip(labels, first)], E)
 
 # %%
 few = all(len(set(ids)) == K for ids in their_ids)
-finding("Each token uses exactly K of the E experts.", few, K=K, E=E)
+finding("In each layer, each token uses exactly K of the E experts.", few, K=K, E=E)
+
+# %% [markdown]
+# And the whole sentence? Each token has its own choice.
+
+# %%
+together = [len(set(ids.flatten().tolist())) for ids in seen.expert_ids]
+finding("In each layer, the tokens together use more than K experts.", min(together) > K,
+        fewest=min(together), most=max(together), of=E)
 
 # %% [markdown]
 # ## What do more experts cost?
@@ -262,8 +295,9 @@ Table(["experts", "parameters stored", "parameters used"], list(zip(sizes, store
 
 # %% [markdown]
 # **Look.** From row to row, the stored parameters double. The parameters that one token uses hardly
-# grow: only the router grows. This is the promise of a sparse model. Does it also save *time*? Does
-# the model get *better*? The series measures both.
+# grow: only the router grows. This is the promise of a sparse model. Does it also save *time*?
+# Notebook 04 measures this. Does the model get *better*? Notebook 09 will measure that: it is
+# planned.
 
 # %%
 there = sum(p.numel() for p in model.moe_layers()[0].parameters())

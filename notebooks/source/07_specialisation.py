@@ -410,8 +410,9 @@ assert all(bits[name] < 8 for name in held_out.domains)
 # that is there. Published analyses disagree. Mixtral found no experts by topic; OLMoE and
 # DeepSeek-V3 found clear differences between domains. `bilingual`: *true elsewhere, not shown at this size*. One small model reads
 # both languages and gives them different experts; how well the large ones do in both is for
-# their published tests to say. `moe-sparse`: *shown here, with a condition*. What is active is
-# chosen for each byte, by what the byte is, and not for a task. `open-inspect`: *shown here, with a
+# their published tests to say. `moe-sparse`: *misleading*. True as worded: experts that were
+# not chosen change nothing (02). False as understood: what is active is chosen for each byte, mostly
+# by what the byte is, and not for a task. `open-inspect`: *shown here, with a
 # condition*. With the weights we could trace every choice and take experts away; without the
 # training text or an experiment they would not have told us why.
 #

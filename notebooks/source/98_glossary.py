@@ -25,9 +25,9 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## attention
 #
-# The layer of a block in which a token reads itself and the tokens before it. It compares the
-# token's query with their keys and adds up their values. The more similar query and key are, the
-# more a value counts.
+# The first of the two layers of a block. In it a token reads itself and the tokens before it. It
+# compares the token's query with their keys, its own key among them, and adds up their values. The
+# more similar query and key are, the more a value counts.
 
 # %% [markdown]
 # ## balance loss
@@ -45,15 +45,16 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## block
 #
-# One step of a transformer: attention, then a feed-forward layer. Each reads the residual stream
+# Two layers of a transformer: attention, then a feed-forward layer. Each reads the residual stream
 # and adds its result to it. In a sparse model an MoE layer takes the place of the feed-forward
-# layer.
+# layer, in all blocks or in most.
 
 # %% [markdown]
 # ## byte
 #
 # Eight bits, which hold one of 256 numbers. A text is stored as a list of bytes. An English letter
-# takes one byte, a Chinese character three, most emoji four. The models of this series read bytes.
+# takes one byte, a common Chinese character three, most emoji four or more. The models of this
+# series read bytes.
 
 # %% [markdown]
 # ## capacity
@@ -124,8 +125,8 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## feed-forward layer
 #
-# The layer of a block that computes each token alone. It has two or three matrices with a nonlinear
-# step between them. It holds most weights of a dense transformer.
+# The second of the two layers of a block. It computes each token alone. It has two or three
+# matrices with a nonlinear step between them. It holds most weights of a dense transformer.
 
 # %% [markdown]
 # ## FLOP
@@ -156,7 +157,8 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # ## layer
 #
 # A part of a network with its own weights. It turns the vector of each token into a new vector. A
-# block has two layers: attention, and a feed-forward or MoE layer.
+# block has two layers: attention, and a feed-forward or MoE layer. People often count blocks as
+# layers: a model with `n_layers=4` has 4 blocks, so 4 layers of attention and 4 others.
 
 # %% [markdown]
 # ## ledger
@@ -187,11 +189,14 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 #
 # "Not a number": a special value of floating-point arithmetic. Each sum and each product with a NaN
 # is NaN. The notebooks use it to mark weights. A result that becomes NaN has read these weights.
+# The converse does not hold: a result that stays a number may still have read them, for example in
+# a comparison.
 
 # %% [markdown]
 # ## parameter
 #
-# One number in a model that training sets. It is also called a weight.
+# One number in a model that training sets. Most parameters are weights. A few models also have
+# parameters that are added, called biases.
 
 # %% [markdown]
 # ## residual stream
@@ -278,5 +283,6 @@ MoE(MoEConfig(d_model=64, d_expert=128, n_routed_experts=8, top_k=2))
 # %% [markdown]
 # ## weight
 #
-# One number in a matrix of a network, set by training. It is the same as a parameter. The combine
-# weights of an MoE layer are something else: they are computed for each token.
+# A number that a network multiplies with, set by training. Matrices consist of weights; norms have
+# weights too. All weights are parameters. The combine weights of an MoE layer are something else:
+# they are computed for each token.

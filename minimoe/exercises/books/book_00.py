@@ -224,8 +224,19 @@ def _first_scores(scores: Numbers, chosen: list[int]) -> Numbers:
     return [score / sum(kept) for score in kept]
 
 
+def _the_best_scores(scores: Numbers, chosen: list[int]) -> Numbers:
+    kept = sorted(scores, reverse=True)[: len(chosen)]
+    return [score / sum(kept) for score in kept]
+
+
+def _in_order_of_all(scores: Numbers, chosen: list[int]) -> Numbers:
+    kept = [score for place, score in enumerate(scores) if place in chosen]
+    return [score / sum(kept) for score in kept]
+
+
 def _weights_cases() -> Iterator[Case]:
     yield Case("the scores 0.1, 0.6, 0.3 and the places 1, 2", ([0.1, 0.6, 0.3], [1, 2]))
+    yield Case("the scores 0.1, 0.6, 0.3 and the places 2, 0", ([0.1, 0.6, 0.3], [2, 0]))
     yield Case("one chosen expert", ([0.2, 0.5, 0.3], [1]))
     yield Case("all experts chosen", ([0.25, 0.75], [1, 0]))
     for seed, (n, k) in enumerate([(4, 3), (8, 2), (16, 6)]):
@@ -239,9 +250,9 @@ WEIGHTS = Exercise(
     level=1,
     minutes=4,
     task="""
-        Write the last step. `chosen` is a list of places, as `best` returns it. Take the scores at
-        these places and divide each by their sum. A check: the scores 0.1, 0.6, 0.3 and the places
-        `[1, 2]` must give 2/3 and 1/3.
+        Write the last step. `chosen` is a list of places, for example a result of `best`. Take the
+        scores at these places, in this order, and divide each by their sum. A check: the scores
+        0.1, 0.6, 0.3 and the places `[1, 2]` must give 2/3 and 1/3.
     """,
     reference=weights,
     wrong=(
@@ -259,6 +270,12 @@ WEIGHTS = Exercise(
         Wrong(
             _first_scores, "You took the first scores. Take scores[place] for the chosen places."
         ),
+        Wrong(
+            _the_best_scores,
+            "You took the best scores and did not look at chosen. Take scores[place] for each "
+            "place in chosen.",
+        ),
+        Wrong(_in_order_of_all, "Keep the order of chosen: the first weight is for chosen[0]."),
     ),
     cases=_weights_cases,
     hints=(
