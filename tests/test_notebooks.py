@@ -131,7 +131,7 @@ def good_cells() -> list[NotebookNode]:
     )
     last = markdown(
         "## Takeaway\n\n- One.\n- Two.\n- Three.\n\n**Verdict on the claim.** `moe-sparse`: "
-        "*shown here,\nwith a condition*. `moe-monolith`: planned.\n\n**Try.** 1. Why?\n\n"
+        "*misleading*. `moe-monolith`: *shown here,\nwith a condition*.\n\n**Try.** 1. Why?\n\n"
         "<details>\n\n```python\nassert 8 * 8 == 64\n```\n\n</details>\n\n"
         "**Source.** Table 12 of arXiv 2401.06066.\n\n**Next.** [03](03.ipynb)"
     )
@@ -300,7 +300,7 @@ def lesson_cells() -> list[NotebookNode]:
         ]
     last = (
         "## Takeaway\n\n- One.\n- Two.\n- Three.\n\n**Verdict on the claims.** `moe-sparse`: "
-        "*shown here, with a condition*. `moe-monolith`: *shown here, with a condition*.\n\n"
+        "*misleading*. `moe-monolith`: *shown here, with a condition*.\n\n"
         "**Source.** Table 12.\n\n**Next.** [03](03.ipynb)"
     )
     return [*cells, markdown(last)]
