@@ -472,15 +472,16 @@ view_of(my_sentence or " ")
 #   other tokens, even on later ones.
 #
 # **Verdict on the claims.** `moe-sparse`: *misleading*. True as worded: an expert that was not
-# chosen is not read and changes nothing. It would be refuted if the meter or NaN had shown such an
-# expert. Neither did. False as most readers understand it: nothing looks at the task. The choice is
-# made for each token in each layer. One sentence used every expert here, and 14 or 15 of 16 in a
-# trained model with even load.
+# chosen is not read and changes no output. NaN or the meter could have refuted this, and did not.
+# False as most readers understand it. If one choice of K experts served the task, all bytes would
+# go to the same K. They did not: one sentence used every expert here, and 14 or 15 of 16 in a
+# trained model with even load. The choice is made for each token in each layer. Nothing looks at
+# the task.
 #
 # `moe-monolith`: *shown here, with a condition*. It would be refuted if one token read all experts.
-# The first byte read 2 of 8. The condition: only the
-# [routed experts](98_glossary.ipynb#routed-expert) can be left out. The router served every token,
-# and so does attention. Notebook 03 counts how large each share is.
+# The first byte read 2 of 8, and NaN in the other 6 did not change its output. The condition: only
+# the [routed experts](98_glossary.ipynb#routed-expert) can be left out. The router served every
+# token, and so does attention. Notebook 03 counts how large each share is.
 #
 # **Source.** Shazeer and others, arXiv 1701.06538, section 2 (the layer). GShard, arXiv 2006.16668,
 # section 2.2 and algorithm 1 (capacity, order), and Switch Transformers, arXiv 2101.03961, section
