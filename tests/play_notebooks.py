@@ -82,6 +82,7 @@ ROWS: dict[str, list[Row]] = {
         row(n_layers=1),
         row(H=4, G=4),
         row(H=4, G=1, d=8),
+        row(d=2),
         row(H=2, G=2),
         row(F=16),
         row(F=512),

@@ -13,7 +13,8 @@ class FlopCount:
     Attributes:
         weights: forward products with weights, router and head included.
         attention: forward scores and weighted sums over all L * L pairs of positions. Pairs that
-            the causal mask or a sliding window hides are counted too, as is usual.
+            the causal mask or a sliding window hides are counted too. Some counts leave them
+            out; without the pairs that a causal mask hides, attention is about halved.
         rescored: scores that the backward pass computes again instead of storing them.
         length: positions of the sequence (L).
     """

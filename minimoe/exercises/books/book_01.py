@@ -55,6 +55,13 @@ def _one_norm(d_model: int, n_heads: int, n_kv_heads: int, d_head: int, d_ff: in
     return block_parameters(d_model, n_heads, n_kv_heads, d_head, d_ff) - d_model
 
 
+def _query_heads_in_a_group(
+    d_model: int, n_heads: int, n_kv_heads: int, d_head: int, d_ff: int
+) -> int:
+    whole = block_parameters(d_model, n_heads, n_kv_heads, d_head, d_ff)
+    return whole + 2 * (n_heads // n_kv_heads - n_kv_heads) * d_head * d_model
+
+
 def _square_queries(d_model: int, n_heads: int, n_kv_heads: int, d_head: int, d_ff: int) -> int:
     too_many = 2 * d_model * (d_model - n_heads * d_head)
     return block_parameters(d_model, n_heads, n_kv_heads, d_head, d_ff) + too_many
@@ -92,6 +99,10 @@ BLOCK = Exercise(
         Wrong(
             _all_heads_grouped,
             "Only keys and values are shared. The matrices q and o have n_heads heads.",
+        ),
+        Wrong(
+            _query_heads_in_a_group,
+            "n_heads / n_kv_heads query heads share one head of keys. k has n_kv_heads heads.",
         ),
         Wrong(_keys_without_values, "Keys and values have one matrix each, k and v. Count both."),
         Wrong(_no_way_back, "Attention has four matrices: q, k, v and o. Count o too."),
@@ -214,7 +225,7 @@ TOKEN = Exercise(
         ),
         Wrong(
             _visible_half,
-            "You leave out the pairs that a causal model hides. Here all pairs count, as is usual.",
+            "You count visible pairs only. That convention is in use too; here all pairs count.",
         ),
         Wrong(_no_attention, "Attention also costs FLOPs: add its two steps."),
     ),
@@ -318,13 +329,13 @@ EQUAL = Exercise(
     imports="",
 )
 
-# --- 01.9 the exact cost of training against 6N ---------------------------------------------------
+# --- 01.9 the full count of training against 6N ---------------------------------------------------
 
 
-def exact_over_6n(n_parameters, n_multiplied, n_layers, n_heads, d_head, length):
-    """Return the exact training FLOPs of one token, divided by 6 * n_parameters.
+def full_over_6n(n_parameters, n_multiplied, n_layers, n_heads, d_head, length):
+    """Return the full count of training FLOPs of one token, divided by 6 * n_parameters.
 
-    Training costs 3 times the forward FLOPs of the weights and 3.5 times those of attention.
+    Count 3 times the forward FLOPs of the weights and 3.5 times those of attention.
     """
     weights = 2 * n_multiplied
     attention = 4 * n_layers * n_heads * d_head * length
@@ -368,20 +379,40 @@ def _weights_only(
 def _multiplied_below(
     n_parameters: int, n_multiplied: int, n_layers: int, n_heads: int, d_head: int, length: int
 ) -> float:
-    return float(exact_over_6n(n_multiplied, n_multiplied, n_layers, n_heads, d_head, length))
+    return float(full_over_6n(n_multiplied, n_multiplied, n_layers, n_heads, d_head, length))
 
 
 def _all_parameters_multiplied(
     n_parameters: int, n_multiplied: int, n_layers: int, n_heads: int, d_head: int, length: int
 ) -> float:
-    return float(exact_over_6n(n_parameters, n_parameters, n_layers, n_heads, d_head, length))
+    return float(full_over_6n(n_parameters, n_parameters, n_layers, n_heads, d_head, length))
 
 
-def _rule_over_exact(
+def _rule_over_full(
     n_parameters: int, n_multiplied: int, n_layers: int, n_heads: int, d_head: int, length: int
 ) -> float:
-    exact = exact_over_6n(n_parameters, n_multiplied, n_layers, n_heads, d_head, length)
-    return float(1 / exact)
+    full = full_over_6n(n_parameters, n_multiplied, n_layers, n_heads, d_head, length)
+    return float(1 / full)
+
+
+def _published_count(
+    n_parameters: int, n_multiplied: int, n_layers: int, n_heads: int, d_head: int, length: int
+) -> float:
+    return 1 + 12 * n_layers * n_heads * d_head * length / (6 * n_parameters)
+
+
+def _not_divided(
+    n_parameters: int, n_multiplied: int, n_layers: int, n_heads: int, d_head: int, length: int
+) -> float:
+    weights, attention = 2 * n_multiplied, 4 * n_layers * n_heads * d_head * length
+    return 3 * weights + 3.5 * attention
+
+
+def _visible_pairs(
+    n_parameters: int, n_multiplied: int, n_layers: int, n_heads: int, d_head: int, length: int
+) -> float:
+    seen = (length + 1) / 2
+    return float(full_over_6n(n_parameters, n_multiplied, n_layers, n_heads, d_head, seen))
 
 
 def _training_cases() -> Iterator[Case]:
@@ -400,40 +431,53 @@ def _training_cases() -> Iterator[Case]:
 
 TRAINING = Exercise(
     id="01.9",
-    title="The exact cost of training against 6N",
+    title="The full count against 6N",
     level=2,
     minutes=8,
     task="""
-        Divide the exact cost by the cost of the rule. A result of 1 means that both agree.
-        A check: take 200 parameters of which 100 multiply, 2 layers of 3 heads, `d_head` 4 and
-        length 5. Forward costs 200 (weights) and 480 (attention). Training costs
-        3 · 200 + 3.5 · 480 = 2280. The rule says 6 · 200 = 1200. The result is 1.9.
+        Divide the full count by the cost of the rule. Count all pairs of tokens. Count attention
+        as flash computes it, with the scores computed again: 3.5 times, not 3.
+        A check: 200 parameters of which 100 multiply, 2 layers of 3 heads, `d_head` 4, length 5.
+        Forward costs 200 (weights) and 480 (attention). Training costs 3 · 200 + 3.5 · 480 = 2280.
+        The rule says 6 · 200 = 1200. The result is 1.9.
     """,
-    reference=exact_over_6n,
+    reference=full_over_6n,
     wrong=(
-        Wrong(_attention_thrice, "Attention costs 3.5 times its forward FLOPs, not 3."),
+        Wrong(
+            _attention_thrice,
+            "3 is the count without computing the scores again. Here they are: use 3.5.",
+        ),
         Wrong(_everything_at_3_and_a_half, "The weights cost 3 forward passes, not 3.5."),
         Wrong(_forward_only, "That is only the forward pass. Training also has a backward pass."),
         Wrong(_backward_only, "That is only the backward pass. Training also has a forward pass."),
-        Wrong(_weights_only, "Attention is missing in the exact cost."),
+        Wrong(_weights_only, "Attention is missing in the full count."),
         Wrong(
             _multiplied_below,
             "The rule uses all parameters. Divide by 6 * n_parameters, not by 6 * n_multiplied.",
         ),
         Wrong(
             _all_parameters_multiplied,
-            "The exact cost counts only parameters in matrices that multiply: n_multiplied.",
+            "The full count has only parameters in matrices that multiply: n_multiplied.",
         ),
         Wrong(
-            _rule_over_exact,
-            "You divide the rule by the exact cost. Divide the exact cost by the rule.",
+            _rule_over_full,
+            "You divide the rule by the full count. Divide the full count by the rule.",
+        ),
+        Wrong(
+            _published_count,
+            "That is 6N + 12LHQT. Take n_multiplied instead of N, and 3.5 instead of 3.",
+        ),
+        Wrong(_not_divided, "That is the full count itself. Divide it by 6 * n_parameters."),
+        Wrong(
+            _visible_pairs,
+            "You count visible pairs only. That convention is in use too; here all pairs count.",
         ),
     ),
     cases=_training_cases,
     hints=(
         "Compute weights and attention as in 01.5, as two numbers.",
-        "exact = 3 * weights + 3.5 * attention.",
-        "attention is 4 * n_layers * n_heads * d_head * length. Divide exact by 6 * n_parameters.",
+        "full = 3 * weights + 3.5 * attention.",
+        "attention is 4 * n_layers * n_heads * d_head * length. Divide full by 6 * n_parameters.",
     ),
     imports="",
 )
