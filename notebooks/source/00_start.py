@@ -10,6 +10,9 @@
 # *Claims:* none. [Notebook 99](99_ledger.ipynb) lists the claims of the series. *Needs:* Python; no
 # knowledge of neural networks.
 # *Takes* about 35 minutes, 3 exercises. *Runs in* about 10 s.
+#
+# Run every grey cell from the top: click it and press Shift + Enter. The first one loads the
+# package. That can take half a minute. `[*]` beside a cell means that it is working.
 
 # %%
 import math

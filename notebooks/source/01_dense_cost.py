@@ -30,7 +30,7 @@ style()
 # %% [markdown]
 # ## The settings of this notebook
 #
-# All cells below use these settings. Run the notebook once as it is. Later, change a number. Then
+# All cells below use these settings. Their words are explained later. Run the notebook once as it is. Later, change a number. Then
 # choose *Run All Cells* in the menu *Run*.
 
 # %%
@@ -171,6 +171,7 @@ predict("01.3", guess_3, a="the last reads more weights", b="the last reads fewe
 # %%
 from minimoe.measure.parameters import recorded, touched_parameters
 
+sentence = sentence or " "  # an empty sentence becomes one space
 read = touched_parameters(model, torch.tensor(list(sentence.encode()))).tolist()
 predict("01.3", measured={
     "a": read[-1] > read[0], "b": read[-1] < read[0], "c": read[-1] == read[0]
@@ -264,7 +265,7 @@ finding("The count and the measured FLOPs agree.", one * L == forward, FLOPs=f"{
 # much as all weights do. The real model has far more parameters than ours.
 
 # %%
-guess_6 = ...  # compare this length in the real model with that in ours
+guess_6 = ...  # against ours, this length in the real model is ...
 predict("01.6", guess_6, a="shorter", b="up to 10 times as long", c="over 10 times as long")
 
 # %%
@@ -515,8 +516,8 @@ expect_error(replace, heads, n_kv_heads=H - 1)
 # %%
 my_sentence = "What does this cost? 多少钱？"
 
-n_bytes = len(my_sentence.encode())
-pays = count_flops(config, max(n_bytes, 1))
+n_bytes = len((my_sentence or " ").encode())
+pays = count_flops(config, n_bytes)
 Table(["tokens", "FLOPs to read", "FLOPs to train", "attention, % of reading"], [
     (n_bytes, f"{pays.forward:,}", f"{pays.training:,}", 100 * pays.attention / pays.forward)
 ])

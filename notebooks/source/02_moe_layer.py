@@ -106,6 +106,23 @@ finding("By hand and by package the output is the same.", error < 1e-12, error_b
 #
 # The layer also returned `routing`. It holds everything that the router decided, for all tokens.
 
+# %% [markdown]
+# You will write the router for all tokens at once. For this you need a few operations on
+# **tensors**, tables of numbers. The last dimension, `-1`, runs along a row.
+
+# %%
+m = torch.tensor([[1.0, 3.0], [2.0, 2.0]])
+column = m.sum(-1, keepdim=True)  # keepdim: the sums stay a column
+Table(["code", "result"], [
+    ("m", m.tolist()),
+    ("m.sum(-1)", m.sum(-1).tolist()),
+    ("m.sum(-1, keepdim=True)", column.tolist()),
+    ("m / m.sum(-1, keepdim=True)", (m / column).tolist()),
+    ("m.topk(1, -1).indices", m.topk(1, -1).indices.tolist()),
+    ("m[[1, 0]], the rows 1 and 0", m[[1, 0]].tolist()),
+    ("torch.zeros_like(m)", torch.zeros_like(m).tolist()),
+])
+
 # %% tags=["exercise"]
 # 02.2
 
@@ -292,7 +309,7 @@ Table(["expert", "rows", "bytes"], [
 
 # %%
 factor = 1.25
-guess_6 = ...  # with this factor there is more room than assignments. Is anything dropped?
+guess_6 = ...  # together the experts have more places than needed. Is anything dropped?
 predict("02.6", guess_6, a="nothing", b="up to a quarter", c="more than a quarter")
 
 # %%

@@ -37,7 +37,7 @@ style()
 #
 # The articles print no size of any DeepSeek model. So we chose a source ourselves: the report on
 # DeepSeek-V3. It says 671B parameters, of which 37B are used for a
-# [token](98_glossary.ipynb#token). Which are they? We begin with a tiny model of the same kind.
+# [token](98_glossary.ipynb#token). Which parts are they? We begin with a tiny model of the same kind.
 
 # %%
 E, K, S = 32, 3, 1  # routed experts, those chosen for a token, shared experts

@@ -143,6 +143,10 @@ def _all(scores: Numbers, k: int) -> list[int]:
     return best(scores, len(scores))
 
 
+def _best_comes_last(scores: Numbers, k: int) -> list[int]:
+    return sorted(range(len(scores)), key=lambda place: scores[place])[-k:]
+
+
 def _best_cases() -> Iterator[Case]:
     yield Case("the scores 0.1, 0.6, 0.3 and k = 2", ([0.1, 0.6, 0.3], 2))
     yield Case("two equal scores", ([0.2, 0.4, 0.4], 2))
@@ -179,6 +183,7 @@ BEST = Exercise(
             _above_the_mean, "Always take exactly k places. The size of the scores does not matter."
         ),
         Wrong(_all, "These are all places. Keep only the first k."),
+        Wrong(_best_comes_last, "These are the right places, but the best one must come first."),
     ),
     cases=_best_cases,
     hints=(

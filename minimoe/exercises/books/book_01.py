@@ -181,6 +181,12 @@ def _no_attention(n_multiplied: int, n_layers: int, n_heads: int, d_head: int, l
     return 2 * n_multiplied
 
 
+def _attention_without_factor(
+    n_multiplied: int, n_layers: int, n_heads: int, d_head: int, length: int
+) -> int:
+    return 2 * n_multiplied + d_head * length * n_heads * n_layers
+
+
 def _token_cases() -> Iterator[Case]:
     for name, sizes in (
         ("100 parameters, 2 layers, 3 heads, d_head 4, length 5", (100, 2, 3, 4, 5)),
@@ -228,6 +234,10 @@ TOKEN = Exercise(
             "You count visible pairs only. That convention is in use too; here all pairs count.",
         ),
         Wrong(_no_attention, "Attention also costs FLOPs: add its two steps."),
+        Wrong(
+            _attention_without_factor,
+            "Attention has two steps, and each product comes with an addition: a factor of 4.",
+        ),
     ),
     cases=_token_cases,
     hints=(
@@ -279,6 +289,14 @@ def _whole_number(n_multiplied: int, n_layers: int, n_heads: int, d_head: int) -
     return n_multiplied // (2 * n_layers * n_heads * d_head)
 
 
+def _without_factor(n_multiplied: int, n_layers: int, n_heads: int, d_head: int) -> float:
+    return 2 * n_multiplied / (n_layers * n_heads * d_head)
+
+
+def _first_whole_length(n_multiplied: int, n_layers: int, n_heads: int, d_head: int) -> int:
+    return int(equal_length(n_multiplied, n_layers, n_heads, d_head)) + 1
+
+
 def _equal_cases() -> Iterator[Case]:
     for name, sizes in (
         ("480 parameters, 2 layers, 3 heads, d_head 4", (480, 2, 3, 4)),
@@ -319,6 +337,11 @@ EQUAL = Exercise(
             "For one token, attention grows with the length, not with its square.",
         ),
         Wrong(_whole_number, "Do not round: the length need not be a whole number. Use /, not //."),
+        Wrong(
+            _without_factor,
+            "Each token of the text costs 4 FLOPs in attention for each d_head, head and layer.",
+        ),
+        Wrong(_first_whole_length, "A search in whole steps goes too far. Solve for the length."),
     ),
     cases=_equal_cases,
     hints=(

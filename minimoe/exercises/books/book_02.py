@@ -58,6 +58,16 @@ def _divided_by_the_whole_batch(logits: Tensor, k: int) -> tuple[Tensor, Tensor]
     return expert_ids, best / best.sum()
 
 
+def _swapped(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    expert_ids, weights = route(logits, k)
+    return weights, expert_ids
+
+
+def _sum_without_its_column(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    best, expert_ids = logits.softmax(-1).topk(k, -1)
+    return expert_ids, best / best.sum(-1)
+
+
 def _router_cases() -> Iterator[Case]:
     even = torch.log(torch.tensor([[4.0, 2.0, 1.0, 1.0]], dtype=torch.float64))
     yield Case("one token with the scores 1/2, 1/4, 1/8, 1/8 and k = 2", (even, 2))
@@ -96,6 +106,8 @@ ROUTER = Exercise(
             _divided_by_the_whole_batch,
             "Divide by the sum of this token's weights: sum(-1, keepdim=True), not sum().",
         ),
+        Wrong(_swapped, "Return expert_ids first, then the weights."),
+        Wrong(_sum_without_its_column, "Keep the column of sums: sum(-1, keepdim=True)."),
     ),
     cases=_router_cases,
     hints=(
@@ -225,6 +237,17 @@ class _CountingExpert:
         return torch.tanh(rows @ self.matrix)
 
 
+def _zeros_of_another_type(
+    x: Tensor, expert_ids: Tensor, weights: Tensor, experts: Experts
+) -> Tensor:
+    y = torch.zeros(x.shape)
+    for e, expert in enumerate(experts):
+        tokens, slots = torch.where(expert_ids == e)
+        if len(tokens):
+            y[tokens] += weights[tokens, slots, None] * expert(x[tokens])
+    return y
+
+
 def _layer_cases() -> Iterator[Case]:
     sizes = [(1, 2, 3, 2), (6, 4, 8, 2), (5, 3, 4, 1), (9, 4, 6, 6), (2, 4, 16, 3)]
     for seed, (n_tokens, d_model, n_experts, k) in enumerate(sizes):
@@ -287,6 +310,10 @@ LAYER = Exercise(
         ),
         Wrong(_keeps_the_input, "Start from zeros. The residual x + y is added outside the layer."),
         Wrong(_all_experts, "You averaged over all experts. Use only the chosen ones."),
+        Wrong(
+            _zeros_of_another_type,
+            "Start from torch.zeros_like(x). It keeps the type of the numbers.",
+        ),
     ),
     cases=_layer_cases,
     hints=(

@@ -492,7 +492,10 @@ BATCH = Exercise(
             _every_assignment, "If two tokens chose the same expert, it is read once, not twice."
         ),
         Wrong(_of_one_token, "That is what one token reads. Other tokens chose other experts."),
-        Wrong(_tokens, "Count experts, not tokens."),
+        Wrong(
+            _tokens,
+            "Count experts, not tokens. In a set, two tensors are never equal: use unique().",
+        ),
         Wrong(_highest, "The highest number is not the count: some lower numbers may be missing."),
         Wrong(_distinct_rows, "Count distinct experts, not distinct rows of choices."),
         Wrong(_first_choices, "Each token has K experts. You counted only the first one."),
