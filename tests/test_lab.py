@@ -8,6 +8,7 @@ import jupytext
 import pytest
 from browser import chromium_page
 from jupyter import LabPage, jupyter_lab
+from playwright.sync_api import Page
 
 from minimoe.exercises.notes import read, summary
 from minimoe.exercises.shelf import exercise_named
@@ -24,9 +25,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lab(folder: Path) -> Iterator[LabPage]:
+def server(folder: Path) -> Iterator[tuple[Page, str]]:
     with chromium_page(1366, 768) as (page, _), jupyter_lab(folder) as address:
-        yield LabPage(page, address, "02_moe_layer.ipynb")
+        yield page, address
+
+
+@pytest.fixture(scope="module")
+def lab(server: tuple[Page, str]) -> LabPage:
+    return LabPage(*server, "02_moe_layer.ipynb")
 
 
 def answers(name: str) -> list[str]:
@@ -38,9 +44,15 @@ def answers(name: str) -> list[str]:
     return [" ".join(said.replace("*", "").split()) for said in (*looks, *found)]
 
 
-def test_no_prediction_shares_the_screen_with_its_answer(lab: LabPage) -> None:
+@pytest.mark.parametrize(
+    "name", ["00_start", "01_dense_cost", "03_active_parameters", "02_moe_layer"]
+)
+def test_no_prediction_shares_the_screen_with_its_answer(
+    server: tuple[Page, str], name: str
+) -> None:
+    lab = LabPage(*server, f"{name}.ipynb")
     screens = [" ".join(screen.split()) for screen in lab.screens()]
-    said = answers("02_moe_layer")
+    said = answers(name)
     assert len(said) > 10
     assert [answer for answer in said if any(answer in screen for screen in screens)] == []
 
