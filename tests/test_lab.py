@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jupytext
+import nbformat
 import pytest
 from browser import chromium_page
 from jupyter import LabPage, jupyter_lab
+from nbclient import NotebookClient
 from playwright.sync_api import Page
 
 from minimoe.exercises.notes import read, summary
@@ -94,6 +96,17 @@ def test_an_interrupted_cell_stops_and_the_notebook_goes_on(lab: LabPage) -> Non
     assert "KeyboardInterrupt" in lab.output("time.sleep(600)")
     lab.write("time.sleep(600)", "expect_error(replace, config, top_k=E + 1)")
     assert "top_k must lie in" in lab.run("expect_error(replace")
+
+
+def test_a_long_loop_shows_its_progress_to_a_reader_and_none_to_nbval(lab: LabPage) -> None:
+    loop = "import time\nfrom minimoe.training.progress import watched\n\nfor _ in watched(0, 30):"
+    loop += "\n    time.sleep(0.1)\nexpect_error(replace, config, top_k=E + 1)"
+    lab.write("expect_error(replace", loop)
+    assert "30/30" in lab.run("watched(0, 30)")
+    lab.write("watched(0, 30)", "expect_error(replace, config, top_k=E + 1)")
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(loop.rpartition("\n")[0])])
+    NotebookClient(book, kernel_name="python3").execute()
+    assert book.cells[0].outputs == []
 
 
 def test_restart_and_run_all_runs_to_the_end(lab: LabPage) -> None:

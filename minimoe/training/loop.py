@@ -22,6 +22,7 @@ from minimoe.model.routing import Routing, RoutingRule
 from minimoe.model.transformer import Transformer
 from minimoe.randomness import derived_seed
 from minimoe.training.balance import load_balancing_loss, router_z_loss, update_expert_bias_
+from minimoe.training.progress import watched
 
 # From the routing of one layer and the mask of its tokens (None = no padding) to a loss.
 RouterLoss = Callable[[Routing, Tensor | None], Tensor]
@@ -232,7 +233,7 @@ def train(
     steps: int | None = None,
     hooks: Iterable[Hook] = (),
     next_batch: Callable[[Run, Corpus], Batch] = next_batch,
-    progress: Callable[[int, int], Iterable[int]] = range,
+    progress: Callable[[int, int], Iterable[int]] = watched,
 ) -> Runs:
     """Train one run, or several in turn, until `steps` steps are done. The only training loop.
 
@@ -245,6 +246,7 @@ def train(
         hooks: called in order after each step of each run.
         next_batch: makes the next batch of a run.
         progress: gets the first step and the number of steps, returns an iterable over them.
+            By default a bar in a notebook, nothing elsewhere.
 
     Returns:
         `runs`, trained in place.
