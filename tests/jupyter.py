@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 from playwright.sync_api import Page
 
-from minimoe.cli.lab import QUIET
+from minimoe.cli.lab import quiet_environment
 
 SECONDS = 120  # for a kernel that imports torch while other tests run
 
@@ -26,9 +26,11 @@ def jupyter_lab(folder: Path) -> Iterator[str]:
     options = {"port": port, "IdentityProvider.token": "", "ServerApp.disable_check_xsrf": True,
                "ServerApp.root_dir": folder, "LabApp.expose_app_in_browser": True}  # fmt: skip
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"]
-    command += [*QUIET, *(f"--{name}={value}" for name, value in options.items())]
+    command += [f"--{name}={value}" for name, value in options.items()]
     with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            command, cwd=folder, env=quiet_environment(folder), stdout=log, stderr=log
+        )
     try:
         _wait_for(f"http://127.0.0.1:{port}/api", server, folder / "server.log")
         yield f"http://127.0.0.1:{port}/lab"

@@ -114,6 +114,7 @@ def test_restart_and_run_all_runs_to_the_end(lab: LabPage) -> None:
     lab.page.locator(".jp-Dialog button.jp-mod-accept").click()
     lab.page.wait_for_timeout(2000)
     lab.wait_until_idle()
+    assert "Jupyter news" not in lab.page.inner_text("body")
     states = lab.page.evaluate(
         """() => window.jupyterapp.shell.currentWidget.content.widgets
              .filter(cell => cell.model.type === 'code')

@@ -1,22 +1,21 @@
 """`minimoe lab`."""
 
 import argparse
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from minimoe.cli.shared import say
 from minimoe.config import InputError
+from minimoe.files import write_file
 
 HELP = "copy the notebooks into a folder of your own and open them in JupyterLab"
 EXAMPLE = "--folder my-notebooks"
 BESIDE = Path(__file__).parents[2] / "notebooks"  # next to the package, in a clone
 FOLDER = "lab"  # in the current folder
-# No box that asks for news, and no question to the network about a newer version.
-QUIET = (
-    "--LabApp.news_url=None",
-    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-)
+ANNOUNCEMENTS = "@jupyterlab/apputils-extension:announcements"  # a box that covers a corner
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,4 +44,17 @@ def run(options: argparse.Namespace) -> None:
     if options.copy:
         print(f"the notebooks are in {target}; start with {first.name}")
         return
-    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", *QUIET, str(first)]))
+    command = [sys.executable, "-m", "jupyter", "lab", str(first)]
+    raise SystemExit(subprocess.call(command, env=quiet_environment(target)))
+
+
+def quiet_environment(folder: Path) -> dict[str, str]:
+    """An environment in which JupyterLab asks for no news; its file lies in a working folder."""
+    from minimoe.exercises.notes import FOLDER as OWN
+
+    settings = folder.resolve() / OWN / "labconfig"
+    settings.mkdir(parents=True, exist_ok=True)
+    off = json.dumps({"disabledExtensions": {ANNOUNCEMENTS: True}})
+    write_file(settings / "page_config.json", off)
+    paths = [str(settings.parent), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    return {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
