@@ -94,4 +94,4 @@ $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e
 }
 endef
 
-.PHONY: help run test matrix lab notebooks pages check clean
+.PHONY: help run test matrix play lab notebooks pages check clean

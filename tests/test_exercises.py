@@ -19,11 +19,12 @@ import pytest
 import torch
 
 from minimoe.errors import InputError
-from minimoe.exercises import check, expect_error, finding, hint, lesson, notes, predict, solution
+from minimoe.exercises import check, expect_error, finding, hint, lesson, predict, solution
 from minimoe.exercises.compare import difference, kind, short
 from minimoe.exercises.exercise import Case, Exercise, Wrong
 from minimoe.exercises.judge import generic_wrong, judge
 from minimoe.exercises.shelf import all_exercises, exercise_named, exercises_of
+from minimoe.working_folder import notes
 
 SOURCES = Path(__file__).parent.parent / "notebooks" / "source"
 EXERCISES = all_exercises()

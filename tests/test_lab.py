@@ -12,9 +12,9 @@ from jupyter import LabPage, jupyter_lab
 from nbclient import NotebookClient
 from playwright.sync_api import Page
 
-from minimoe.exercises.notes import read, summary
 from minimoe.exercises.shelf import exercise_named
-from minimoe.exercises.working_folder import copy_student_edition
+from minimoe.working_folder.editions import copy_student_edition
+from minimoe.working_folder.notes import read, summary
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 

@@ -7,9 +7,9 @@ import pytest
 
 from minimoe.cli import main
 from minimoe.errors import InputError
-from minimoe.exercises import notes
-from minimoe.exercises.working_folder import copy_student_edition, digest
 from minimoe.files import locked
+from minimoe.working_folder import notes
+from minimoe.working_folder.editions import copy_student_edition, digest
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Copy the student edition and open it; the exit status is JupyterLab's."""
-    from minimoe.exercises.working_folder import copy_student_edition
+    from minimoe.working_folder.editions import copy_student_edition
 
     folders = [Path(options.notebooks)] if options.notebooks else [BESIDE, Path("notebooks")]
     sources = [folder / "student" for folder in folders if (folder / "student").is_dir()]
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
 
 def quiet_environment(folder: Path) -> dict[str, str]:
     """An environment in which JupyterLab asks for no news; its file lies in a working folder."""
-    from minimoe.exercises.notes import FOLDER as OWN
+    from minimoe.working_folder.notes import FOLDER as OWN
 
     settings = folder.resolve() / OWN / "labconfig"
     settings.mkdir(parents=True, exist_ok=True)

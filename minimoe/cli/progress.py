@@ -4,6 +4,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from minimoe.cli.lab import FOLDER as LAB
 from minimoe.cli.shared import print_result
 from minimoe.config import InputError
 
@@ -18,10 +19,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print, for each notebook with exercises, what is right, tried and guessed."""
-    from minimoe.exercises.notes import FOLDER, read, summary
-    from minimoe.exercises.shelf import BOOKS, exercises_of
+    from minimoe.series import notebooks
+    from minimoe.working_folder.notes import FOLDER, read, summary
 
-    folders = [Path(options.folder)] if options.folder else [Path("lab"), Path()]
+    folders = [Path(options.folder)] if options.folder else [Path(LAB), Path()]
     own = [folder for folder in folders if (folder / FOLDER).is_dir()]
     if not own:
         names = " or ".join(str(folder.resolve()) for folder in folders)
@@ -29,8 +30,9 @@ def run(options: argparse.Namespace) -> None:
     done = summary(read(own[0]))
     columns = ("right", "tried", "hints", "solutions", "guesses", "met")
     result = {}
-    for book in BOOKS:
-        counts = done.get(book, Counter())
-        result[book] = {"exercises": len(exercises_of(book))} | {c: counts[c] for c in columns}
+    for book in notebooks():
+        if book.exercises:
+            counts = done.get(book.number, Counter())
+            result[book.number] = {"exercises": book.exercises} | {c: counts[c] for c in columns}
     headers = ["notebook", "exercises", *columns[:-1], "as measured"]
     print_result(options.json, result, headers, [[b, *row.values()] for b, row in result.items()])

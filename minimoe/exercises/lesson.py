@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minimoe.errors import one_line
-from minimoe.exercises import notes
 from minimoe.exercises.compare import short
 from minimoe.exercises.exercise import Exercise
 from minimoe.exercises.judge import judge
 from minimoe.exercises.shelf import exercise_named
 from minimoe.show.tables import as_text
+from minimoe.working_folder import notes
 
 _guesses: dict[str, tuple[Any, dict[str, str]]] = {}  # step -> the guess, the offered answers
 _hints_shown: dict[str, int] = {}

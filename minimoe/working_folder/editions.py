@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from minimoe.errors import InputError
-from minimoe.exercises.notes import FOLDER
 from minimoe.files import locked, usable_folder, write_file
+from minimoe.working_folder.notes import FOLDER
 
 EDITIONS = "editions.json"  # notebook -> digest of the edition that was copied
 
