@@ -60,7 +60,7 @@ def training_batch(
     # uniform < 1, and a domain of share 0 ends where it begins, so it is never drawn
     domains = torch.searchsorted(ends, uniform[0] * ends[-1], right=True)
     within = (uniform[1] * counts[domains]).long()
-    starts = corpus.positions_by_domain[(counts.cumsum(0) - counts)[domains] + within]
+    starts = corpus.positions(domains, within)
     return _windows(corpus, starts.clamp(max=len(corpus.tokens) - length - 1), length)
 
 
