@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from minimoe import __version__
-from minimoe.cli import bench, count, generate, lab, progress, route, tour, train, trained
+from minimoe.cli import bench, count, experiment, generate, lab, progress, route, tour, train, trained
 from minimoe.config import InputError
 from minimoe.errors import one_line
 
-COMMANDS = (tour, train, generate, route, trained, count, bench, lab, progress)
+COMMANDS = (tour, train, generate, route, trained, count, bench, experiment, lab, progress)
 EXAMPLES = """examples:
   minimoe tour                                  dense against MoE in about a minute and a half
   minimoe tour --minutes 10 --text my/notes     longer, on your own UTF-8 files

@@ -12,12 +12,15 @@ class TrainConfig:
     """How a model is trained.
 
     Args:
-        steps: optimizer steps of the whole run; the learning rate decays over them.
+        steps: optimizer steps of the whole run.
         batch_size: sequences in a batch (B).
         length: positions in a sequence (L).
         learning_rate: at the end of the warm-up.
         warmup_share: share of the steps over which the learning rate rises from 0, in [0, 1).
-        final_lr_share: learning rate at the end, as a share of learning_rate (cosine decay).
+        final_lr_share: learning rate at the end, as a share of learning_rate.
+        decay_share: None = the learning rate falls along a cosine after the warm-up. A number =
+            it stays at its peak and falls linearly over this share of the steps at the end. Runs
+            of different length then share their beginning (arXiv 2405.18392).
         weight_decay: of AdamW, on matrices only.
         beta1, beta2: of AdamW.
         clip_norm: upper limit of the gradient's norm.
@@ -36,6 +39,7 @@ class TrainConfig:
     learning_rate: float = 4e-3
     warmup_share: float = 0.1
     final_lr_share: float = 0.1
+    decay_share: float | None = None
     weight_decay: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.95
@@ -55,6 +59,8 @@ class TrainConfig:
         weights = "weight_decay balance_weight z_weight expert_bias_rate"
         checks.check_each(self, checks.check_number, weights, 0.0)
         checks.check_number("final_lr_share", self.final_lr_share, 0.0, 1.0)
+        if self.decay_share is not None:
+            checks.check_number("decay_share", self.decay_share, 0.0, 1.0)
         for name in ("warmup_share", "beta1", "beta2"):
             checks.check_number(name, getattr(self, name), 0.0, 1.0)
             if getattr(self, name) == 1:
@@ -67,6 +73,18 @@ class TrainConfig:
                 )
             for weight in self.domain_weights:
                 checks.check_number("a weight of domain_weights", weight, 0.0)
+
+    @property
+    def decay_begins(self) -> int:
+        """Steps before the decay: 80 of 100 with decay_share 0.2, the warm-up with a cosine."""
+        if self.decay_share is None:
+            return self.warmup_steps
+        return max(self.warmup_steps, self.steps - round(self.decay_share * self.steps))
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps over which the learning rate rises, at least 1."""
+        return max(1, round(self.warmup_share * self.steps))
 
 
 def train_config_from(data: dict[str, Any]) -> TrainConfig:

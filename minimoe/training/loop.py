@@ -119,18 +119,19 @@ def start(
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then a cosine down to final_lr_share of the peak at the last step.
+    """Linear warm-up, then a cosine (or a plateau and a line) down to final_lr_share of the peak.
 
     1000 steps, a peak of 0.003, warmup_share 0.05 and final_lr_share 0.1 give 0.003 at step 50 and
-    0.0003 at step 1000.
+    0.0003 at step 1000. With decay_share 0.2 the rate is 0.003 up to step 800 and 0.00165 at 900.
     """
-    warmup = max(1, round(config.warmup_share * config.steps))
-    if step <= warmup:
-        return config.learning_rate * step / warmup
-    progress = (step - warmup) / max(1, config.steps - warmup)
-    cosine = (1 + math.cos(math.pi * min(progress, 1.0))) / 2
-    share = config.final_lr_share + (1 - config.final_lr_share) * cosine
-    return config.learning_rate * share
+    if step <= config.warmup_steps:
+        return config.learning_rate * step / config.warmup_steps
+    begins = config.decay_begins
+    progress = min(max(0.0, step - begins) / max(1, config.steps - begins), 1.0)
+    left = 1 - progress
+    if config.decay_share is None:
+        left = (1 + math.cos(math.pi * progress)) / 2
+    return config.learning_rate * (config.final_lr_share + (1 - config.final_lr_share) * left)
 
 
 def cross_entropy(
