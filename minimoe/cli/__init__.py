@@ -8,7 +8,18 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from minimoe import __version__
-from minimoe.cli import bench, count, experiment, generate, lab, progress, route, tour, train, trained
+from minimoe.cli import (
+    bench,
+    count,
+    experiment,
+    generate,
+    lab,
+    progress,
+    route,
+    tour,
+    train,
+    trained,
+)
 from minimoe.config import InputError
 from minimoe.errors import one_line
 

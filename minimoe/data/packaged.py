@@ -169,7 +169,7 @@ def _folders_of_torch() -> list[Document]:
 
 
 def _folders_of_sympy() -> list[Document]:
-    """Docstrings and tests of SymPy, one document for each folder; tests belong to what they test."""
+    """Docstrings and tests of SymPy, one document for each folder; its tests belong to it."""
     docstrings: dict[str, Document] = {}
     tests: dict[str, Document] = {}
     for name, content in _texts_of(sources.SYMPY).items():

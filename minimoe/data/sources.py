@@ -44,9 +44,15 @@ NN_SOURCE = replace(
 PYTHON_SOURCE = replace(
     DOCUMENTATION,
     name="PyTorch source",
-    patterns=tuple(
-        f"{folder}/**/*.py"
-        for folder in "autograd distributed distributions fx jit nn optim utils".split()
+    patterns=(
+        "autograd/**/*.py",
+        "distributed/**/*.py",
+        "distributions/**/*.py",
+        "fx/**/*.py",
+        "jit/**/*.py",
+        "nn/**/*.py",
+        "optim/**/*.py",
+        "utils/**/*.py",
     ),
     sha256="4c9e6996e6c25f3ab13a10709e3bad5eca90ec99772fc3dce1ab90f9ea492152",
 )

@@ -91,7 +91,7 @@ class Entry:
         share = self.training.warmup_steps / budget
         return replace(self.training, steps=budget, warmup_share=share, seed=seed)
 
-    def keys(self) -> Iterator[tuple[str, int, int]]:
+    def row_keys(self) -> Iterator[tuple[str, int, int]]:
         """The rows that the entry makes: (name, seed, steps)."""
         return ((self.name, seed, steps) for seed in self.seeds for steps in self.budgets)
 

@@ -85,7 +85,7 @@ def run_plan(
                 process.terminate()
             raise
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return [rows[key] for entry in entries for key in entry.keys()]
+    return [rows[key] for entry in entries for key in entry.row_keys()]
 
 
 def _first(entries: Iterator[Entry], n: int) -> Iterator[Entry]:
@@ -94,7 +94,7 @@ def _first(entries: Iterator[Entry], n: int) -> Iterator[Entry]:
 
 def _unfinished(entry: Entry, rows: dict[Key, Row]) -> Iterator[Entry]:
     """The entry with one seed at a time, where a row of it is missing."""
-    for key in entry.keys():
+    for key in entry.row_keys():
         if key in rows and rows[key]["config"] != entry.digest:
             raise ValueError(f"row {key} was made by another version of the plan")
     for seed in entry.seeds:

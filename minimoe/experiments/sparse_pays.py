@@ -15,7 +15,8 @@ from minimoe.experiments.plan import Entry, Plan
 LENGTH, TOKENS = 128, 1024  # positions of a window, and tokens of a step
 SEEDS = (0, 1, 2, 3, 4)
 TUNING_SEEDS = (100, 101)  # no compared run has these
-SHORT, BASE, LONG = 512, 1024, 2048  # steps of 1024 bytes
+WARMUP = 64  # steps
+LIVE, SHORT, BASE, LONG = 128, 512, 1024, 2048  # steps of 1024 bytes
 EXPERTS = (2, 4, 8, 16, 32, 64)
 
 # The best of the part "tuning", for dense and for MoE.
@@ -54,7 +55,7 @@ def training(kind: str, steps: int, **changes: Any) -> TrainConfig:
         "batch_size": TOKENS // LENGTH,
         "length": LENGTH,
         "learning_rate": LEARNING_RATE[kind],
-        "warmup_share": 64 / steps,
+        "warmup_share": WARMUP / steps,
         "decay_share": 0.2,
         "final_lr_share": 0.0,
         "balance_weight": 0.02,
@@ -70,33 +71,126 @@ def _entry(
     budgets = tuple(budgets)
     kind = kind or ("dense" if model.moe is None else "moe")
     recipe = training(kind, budgets[-1], **(change or {}))
-    return Entry(
-        name=name, model=model, training=recipe, budgets=budgets, seeds=seeds, **fields
-    )
+    return Entry(name=name, model=model, training=recipe, budgets=budgets, seeds=seeds, **fields)
 
 
 def _tuning() -> tuple[Entry, ...]:
     """Learning rates and batch sizes, as many for dense as for MoE, on the same bytes."""
-    models = {"dense": dense(), "moe-16": moe(16)}
     return tuple(
         _entry(
-            f"tuning {name}, batch {batch}, rate {rate:g}", model, [BASE * 8 // batch],
+            f"tuning {name}, batch {batch}, rate {rate:g}",
+            model,
+            [SHORT * 8 // batch],
             seeds=TUNING_SEEDS,
-            change={"batch_size": batch, "learning_rate": rate, "warmup_share": batch_warmup(batch)},
+            change={"batch_size": batch, "learning_rate": rate},
         )
         for batch in TUNED_BATCHES
         for rate in TUNED_RATES
+        for name, model in {"dense": dense(), "moe-16": moe(16)}.items()
+    )
+
+
+def _equal_active() -> tuple[Entry, ...]:
+    """E experts at equal active parameters and tokens; dense on, to find where it catches up."""
+    live, budgets = (LIVE,), (SHORT, BASE, LONG)
+    on = (2 * LONG, 4 * LONG)
+    return (
+        _entry("dense", dense(), live + budgets + on),
+        *(_entry(f"moe-{n}", moe(n), (live if n == 16 else ()) + budgets) for n in EXPERTS),
+    )
+
+
+def _equal_total() -> tuple[Entry, ...]:
+    """Dense models with all the parameters of moe-8 and moe-16, each of them active."""
+    return tuple(
+        _entry(f"dense as large as moe-{n}", dense(width=n), (SHORT, BASE, LONG)) for n in (8, 16)
+    )
+
+
+def _wrong() -> tuple[Entry, ...]:
+    """Runs that must come out worse: routers that learn nothing, and untuned learning rates."""
+    routers = (
+        _entry(f"moe-16, {rule} router", moe(16), [BASE], rule=rule) for rule in ("dead", "frozen")
+    )
+    rates = (
+        _entry(
+            f"{name}, rate x {factor:g}",
+            model,
+            [BASE],
+            change={"learning_rate": factor * LEARNING_RATE[name.partition("-")[0]]},
+        )
+        for name, model in {"dense": dense(), "moe-16": moe(16)}.items()
+        for factor in (0.25, 4)
+    )
+    return (*routers, *rates)
+
+
+def _one_change() -> tuple[Entry, ...]:
+    """moe-16 with one thing changed at a time; all have moe-16's total parameters but for K."""
+    one = {"score_function": "sigmoid", "normalize_weights": False, "route_scale": 2.0}
+    parts = {
+        "1 part": moe(8, d_expert=128, top_k=1, **one),
+        "4 parts": moe(32, d_expert=32, top_k=4),
+        "8 parts": moe(64, d_expert=16, top_k=8),
+        "K = 1": moe(16, top_k=1, **one),
+        "K = 4": moe(16, top_k=4),
+        "first layer dense": replace(moe(16), dense_layers=(0,), d_ff=128),
+    }
+    shared = {
+        "1 shared": moe(15, top_k=1, n_shared_experts=1, **one),
+        "4 parts, 1 shared": moe(31, d_expert=32, top_k=3, n_shared_experts=1),
+    }
+    losses = {f"loss {w:g}": {"balance_weight": w} for w in (0.0, 0.002, 0.2)}
+    rates = {
+        f"bias {r:g}": {"balance_weight": 0.0, "expert_bias_rate": r} for r in (1e-4, 1e-3, 1e-2)
+    }
+    return (
+        *(_entry(f"moe-16, {name}", model, [BASE]) for name, model in parts.items()),
+        *(_entry(f"moe-16, {name}", m, [BASE], probe_shared=True) for name, m in shared.items()),
+        *(_entry(f"moe-16, {name}", moe(16), [BASE], change=c) for name, c in losses.items()),
+        *(
+            _entry(f"moe-16, {name}", moe(16, use_expert_bias=True), [BASE], change=change)
+            for name, change in rates.items()
+        ),
+    )
+
+
+def _law() -> tuple[Entry, ...]:
+    """The same models half as wide. Their learning rate is twice that of d_model 64."""
+    models = {"dense": dense(32)} | {f"moe-{n}": moe(n, 32) for n in (4, 16, 64)}
+    return tuple(
+        _entry(f"{name}, d_model 32", model, (SHORT, BASE, LONG)) for name, model in models.items()
+    )
+
+
+def _predicted() -> tuple[Entry, ...]:
+    """Models of 8 times the training FLOPs of the largest that a law is fitted to."""
+    return tuple(
+        _entry(f"{name}, d_model 128", model, [2 * LONG], seeds=SEEDS[:2])
+        for name, model in {"dense": dense(128), "moe-16": moe(16, 128)}.items()
+    )
+
+
+def _languages() -> tuple[Entry, ...]:
+    """Sixteen synthetic languages, whose smallest possible loss is known."""
+    models = {"dense": dense()} | {f"moe-{n}": moe(n) for n in (4, 16, 64)}
+    return tuple(
+        _entry(f"{name}, languages", model, [SHORT, BASE], text="languages")
         for name, model in models.items()
-    )  # fmt: skip
-
-
-def batch_warmup(batch: int) -> float:
-    """The warm-up as a share of the steps of a tuning run: 64 steps for every batch size."""
-    return 64 / (BASE * 8 // batch)
+    )
 
 
 PLAN = Plan(
     name="sparse-pays",
     what="dense and MoE models, compared at equal parameters, tokens, seconds and memory",
-    parts={"tuning": _tuning()},
+    parts={
+        "tuning": _tuning(),
+        "equal-active": _equal_active(),
+        "equal-total": _equal_total(),
+        "wrong": _wrong(),
+        "one-change": _one_change(),
+        "law": _law(),
+        "predicted": _predicted(),
+        "languages": _languages(),
+    },
 )
