@@ -117,10 +117,10 @@ def text_of_splits(
 
 def _letters_of_all(parts: Iterable[str]) -> set[str]:
     """The `letters` of every line; ASCII is joined, because it is read ten times as fast."""
-    ascii_parts, others = [], []
+    kinds: dict[bool, list[str]] = {True: [], False: []}
     for part in parts:
-        (ascii_parts if part.isascii() else others).append(part)
-    return {key for kind in (ascii_parts, others) for key in letters_of_lines("\n".join(kind))}
+        kinds[part.isascii()].append(part)
+    return {key for kind in kinds.values() for key in letters_of_lines("\n".join(kind))}
 
 
 def _is_new(paragraph: str, trained: set[str], new_share: float) -> bool:

@@ -30,7 +30,7 @@ def match_start_(model: Transformer, batch: Batch) -> None:
         ratio = target / float(y.std())
         for part in (layer.experts, layer.shared) if isinstance(layer, MoE) else (layer,):
             if isinstance(part, nn.Module):
-                part.down.mul_(ratio)  # type: ignore[operator, union-attr]
+                part.down.mul_(ratio)  # type: ignore[operator]
         return (y * ratio, output[1]) if isinstance(output, tuple) else y * ratio
 
     layers = [block.ff for block in model.layers()]

@@ -4,11 +4,12 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 from minimoe.config import ModelConfig, TrainConfig
 from minimoe.data.languages import markov_language, mixture_floor_bits, mixture_text
-from minimoe.data.packaged import real_text
+from minimoe.data.packaged import real_text, small_text
 from minimoe.data.text import Text
 from minimoe.experiments.wrong_routers import dead_router, frozen_router
 from minimoe.formulas.flops import count_flops
@@ -35,10 +36,22 @@ def languages_floor() -> float:
     return mixture_floor_bits(LANGUAGES, SEGMENT)
 
 
-TEXTS: Mapping[str, Callable[[], Text]] = {"real": real_text, "languages": languages_text}
+TEXTS: Mapping[str, Callable[[], Text]] = {
+    "real": real_text, "small": small_text, "languages": languages_text,
+}  # fmt: skip
 RULES: Mapping[str, RoutingRule | None] = {
     "learned": None, "dead": dead_router, "frozen": frozen_router,
 }  # fmt: skip
+
+
+def _chosen(config: Any) -> dict[str, Any]:
+    """The fields of a config that differ from their defaults: a new field changes no digest."""
+    values = {field: getattr(config, field.name) for field in fields(config)}
+    return {
+        field.name: _chosen(value) if is_dataclass(value) else value
+        for field, value in values.items()
+        if value != field.default
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +84,11 @@ class Entry:
     @property
     def digest(self) -> str:
         """8 digits that change when the configuration changes; seeds and budgets do not count."""
+        training = replace(self.training, steps=10**9, warmup_share=0.0)
         described = {
-            "model": asdict(self.model), "training": {**asdict(self.training), "steps": None},
-            "warmup": self.training.warmup_steps, "rule": self.rule, "text": self.text,
+            "model": _chosen(self.model), "training": _chosen(training), "rule": self.rule,
+            "warmup": self.training.warmup_steps, "text": self.text,
         }  # fmt: skip
-        described["training"].pop("warmup_share")
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
 
     @property

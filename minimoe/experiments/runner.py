@@ -18,6 +18,7 @@ import torch
 
 from minimoe.data.batches import Batch, training_batch, validation_batches
 from minimoe.data.text import Corpus, Text
+from minimoe.errors import InputError
 from minimoe.experiments.matched_start import match_start_
 from minimoe.experiments.plan import RULES, TEXTS, Entry
 from minimoe.experiments.rows import Key, append_row, key_of, machine, read_rows
@@ -28,12 +29,11 @@ from minimoe.measure.bits import bits_per_byte
 from minimoe.measure.routes import dead_experts, max_violation, model_load
 from minimoe.model.routing import Routing
 from minimoe.training.checkpoint import latest_checkpoint, resume, save_checkpoint, text_digest
-from minimoe.training.loop import Run, next_batch, start, train
+from minimoe.training.loop import Hook, Run, next_batch, start, train
 
 Row = dict[str, Any]
 JUDGED_BYTES = 2**16  # of validation text, an equal share for each domain
 ROWS = "rows.jsonl"  # of an unfinished entry, beside its checkpoint
-SAVE_SECONDS = 60.0  # between two checkpoints of a run; a kill loses no more
 
 
 def run_plan(
@@ -41,6 +41,7 @@ def run_plan(
     file: Path,
     *,
     workers: int,
+    save_seconds: float = 60.0,
     finished: Callable[[int, float, float], None] = lambda n, done, all_: None,
 ) -> list[Row]:
     """Train what the file does not hold yet, and append a row for each run that ends.
@@ -49,6 +50,7 @@ def run_plan(
         entries: in the order in which they are trained.
         file: of the rows; beside it a folder holds the checkpoints of unfinished runs.
         workers: processes, one thread each.
+        save_seconds: between two checkpoints of a run; a kill loses no more.
         finished: gets the number of rows done, and the cost done and to do, in FLOPs.
 
     Returns:
@@ -70,7 +72,7 @@ def run_plan(
         try:
             while True:
                 for entry in _first(waiting, workers - len(running)):
-                    running[pool.submit(train_entry, entry, checkpoints)] = entry
+                    running[pool.submit(train_entry, entry, checkpoints, save_seconds)] = entry
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -96,7 +98,10 @@ def _unfinished(entry: Entry, rows: dict[Key, Row]) -> Iterator[Entry]:
     """The entry with one seed at a time, where a row of it is missing."""
     for key in entry.row_keys():
         if key in rows and rows[key]["config"] != entry.digest:
-            raise ValueError(f"row {key} was made by another version of the plan")
+            raise InputError(
+                f"the row of {entry.name!r} is of config {rows[key]['config']}, the plan has "
+                f"{entry.digest}; name another file with --out"
+            )
     for seed in entry.seeds:
         missing = [steps for steps in entry.budgets if (entry.name, seed, steps) not in rows]
         if missing:
@@ -116,7 +121,9 @@ def _prepare_worker() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def train_entry(entry: Entry, checkpoints: Path | None = None) -> list[Row]:
+def train_entry(
+    entry: Entry, checkpoints: Path | None = None, save_seconds: float = 60.0
+) -> list[Row]:
     """Train an entry with its only seed, and judge it at each of its budgets.
 
     The run of the largest budget goes on while a copy of it finishes each smaller one.
@@ -132,10 +139,15 @@ def train_entry(entry: Entry, checkpoints: Path | None = None) -> list[Row]:
     for budget in entry.budgets[len(rows) :]:
         config, run = entry.run_of(budget, seed), trunk
         if budget < entry.budgets[-1]:
-            train(trunk, text.train, steps=config.decay_begins, hooks=_saver(folder, text))
+            train(
+                trunk,
+                text.train,
+                steps=config.decay_begins,
+                hooks=_saver(folder, text, save_seconds),
+            )
             run = copy.deepcopy(trunk)
             run.config = config
-        train(run, text.train, hooks=_saver(folder, text) if run is trunk else ())
+        train(run, text.train, hooks=_saver(folder, text, save_seconds) if run is trunk else ())
         rows.append(_row(entry, run, text))
         if folder is not None:
             save_checkpoint(trunk, folder, text_digest(text.train))  # never behind its rows
@@ -155,16 +167,15 @@ def _trunk(entry: Entry, seed: int, text: Text, folder: Path | None) -> Run:
     return run
 
 
-def _saver(
-    folder: Path | None, text: Text
-) -> tuple[Callable[[Run, tuple[Routing, ...]], None], ...]:
+def _saver(folder: Path | None, text: Text, seconds: float) -> tuple[Hook, ...]:
+    """A hook that saves the run from time to time; none without a folder."""
     if folder is None:
         return ()
     saved = time.perf_counter()
 
     def save(run: Run, _routings: tuple[Routing, ...]) -> None:
         nonlocal saved
-        if time.perf_counter() - saved > SAVE_SECONDS:
+        if time.perf_counter() - saved > seconds:
             save_checkpoint(run, folder, text_digest(text.train))
             saved = time.perf_counter()
 

@@ -25,10 +25,10 @@ TUNED_RATES = (2e-3, 4e-3, 8e-3, 16e-3)
 TUNED_BATCHES = (4, 8, 16)
 
 
-def dense(d_model: int = 64, width: float = 2) -> ModelConfig:
+def dense(d_model: int = 64, width: int = 2) -> ModelConfig:
     """A dense model whose feed-forward layers are width * d_model wide."""
     return ModelConfig(
-        n_layers=3, attention=_attention(d_model), d_ff=round(width * d_model), max_length=LENGTH
+        n_layers=3, attention=_attention(d_model), d_ff=width * d_model, max_length=LENGTH
     )
 
 
@@ -127,7 +127,11 @@ def _wrong() -> tuple[Entry, ...]:
 
 def _one_change() -> tuple[Entry, ...]:
     """moe-16 with one thing changed at a time; all have moe-16's total parameters but for K."""
-    one = {"score_function": "sigmoid", "normalize_weights": False, "route_scale": 2.0}
+    one: dict[str, Any] = {
+        "score_function": "sigmoid",
+        "normalize_weights": False,
+        "route_scale": 2.0,
+    }
     parts = {
         "1 part": moe(8, d_expert=128, top_k=1, **one),
         "4 parts": moe(32, d_expert=32, top_k=4),

@@ -1,0 +1,257 @@
+"""An experiment's rows are those of its plan: none lost, none twice, none of another version."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minimoe.config import TrainConfig
+from minimoe.data import small_text, training_batch
+from minimoe.errors import InputError
+from minimoe.experiments import runner
+from minimoe.experiments.matched_start import FIRST_STD, first_outputs, match_start_
+from minimoe.experiments.plan import Entry
+from minimoe.experiments.rows import append_row, bits_of, key_of, read_rows, stored_rows
+from minimoe.experiments.runner import run_plan, train_entry
+from minimoe.experiments.sparse_pays import LONG, PLAN, dense, moe, training
+from minimoe.experiments.without_shared import shared_replaced
+from minimoe.formulas.flops import count_flops
+from minimoe.formulas.parameters import count_parameters
+from minimoe.model.transformer import Transformer
+from minimoe.training.loop import Run, learning_rate, next_batch, start, train, train_step
+
+TIMES = ("step_seconds", "machine")
+
+
+def small_entry(**changes: Any) -> Entry:
+    """Two budgets of a small model on the small text."""
+    recipe = TrainConfig(
+        steps=24, batch_size=2, length=16, warmup_share=4 / 24, decay_share=0.25, dtype="float64"
+    )
+    model = replace(moe(4, 32), n_layers=1)
+    fields = {"name": "small", "model": model, "training": recipe, "budgets": (12, 24)}
+    return Entry(**{**fields, "seeds": (3,), "text": "small", **changes})
+
+
+def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: row[key] for key in row if key not in TIMES} for row in rows]
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "JUDGED_BYTES", 2**11)
+
+
+def test_a_plateau_and_a_line_have_their_documented_rates() -> None:
+    config = TrainConfig(steps=1000, learning_rate=0.003, warmup_share=0.05, decay_share=0.2)
+    rates = [learning_rate(config, step) for step in (25, 50, 800, 900, 1000)]
+    assert rates == pytest.approx([0.0015, 0.003, 0.003, 0.00165, 0.0003])
+    assert config.decay_begins == 800
+
+
+def test_a_row_of_a_budget_is_a_run_of_its_own_length() -> None:
+    entry = small_entry()
+    row = train_entry(entry)[0]
+    run = start(entry.model, entry.run_of(12, 3), 3)
+    match_start_(run.model, next_batch(run, small_text().train))
+    train(run, small_text().train)
+    assert run.history[-1].learning_rate == pytest.approx(0.1 * entry.training.learning_rate)
+    again = runner._row(entry, run, small_text())
+    assert row["steps"] == 12 and row["bits"] == again["bits"]
+
+
+@pytest.mark.parametrize("at", [5, 9, 10, 17, 23])
+def test_a_killed_entry_goes_on_to_the_same_rows(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, whole = small_entry(), train_entry(small_entry())
+    real = train_step
+
+    def killed(run: Run, batch: Any) -> Any:
+        if run.step == at:
+            raise KeyboardInterrupt
+        return real(run, batch)
+
+    monkeypatch.setattr("minimoe.training.loop.train_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_entry(entry, tmp_path, save_seconds=0.0)
+    monkeypatch.setattr("minimoe.training.loop.train_step", real)
+    assert timeless(train_entry(entry, tmp_path)) == timeless(whole)
+    assert list(tmp_path.iterdir()) == []
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from minimoe.experiments import runner
+from test_experiment import small_entry
+if __name__ == "__main__":
+    entries = [small_entry(name=name, seeds=(0, 1)) for name in ("one", "two")]
+    runner.run_plan(entries, Path({file!r}), workers=2, save_seconds=0.0)
+"""
+
+
+def test_a_plan_killed_in_its_processes_has_each_row_once_when_it_ran_again(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    script = tmp_path / "plan.py"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), file=str(file)))
+    first = subprocess.Popen([sys.executable, script], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not file.exists() and first.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(first.pid, signal.SIGKILL)  # its workers notice
+    first.wait()
+    assert file.exists()
+    subprocess.run([sys.executable, script], check=True)
+    keys = [key_of(row) for row in read_rows(file)]
+    wanted = {
+        (name, seed, steps) for name in ("one", "two") for seed in (0, 1) for steps in (12, 24)
+    }
+    assert len(keys) == len(wanted) and set(keys) == wanted
+    assert not file.with_suffix(".unfinished").exists()
+
+
+def test_finished_rows_are_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, file = small_entry(), tmp_path / "rows.jsonl"
+    for steps in entry.budgets:
+        append_row(file, {"name": "small", "seed": 3, "steps": steps, "config": entry.digest})
+    monkeypatch.setattr(runner, "train_entry", None)
+    assert [row["steps"] for row in run_plan([entry], file, workers=1)] == [12, 24]
+
+
+def test_a_row_of_another_version_of_the_plan_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    append_row(file, {"name": "small", "seed": 3, "steps": 12, "config": "01234567"})
+    with pytest.raises(
+        InputError, match=r"config 01234567, the plan has [0-9a-f]{8}; name another"
+    ):
+        run_plan([small_entry()], file, workers=1)
+
+
+def test_the_digest_of_an_entry_is_of_what_is_trained_and_not_of_how_long() -> None:
+    entry = small_entry()
+    longer = replace(entry.training, steps=48, warmup_share=4 / 48)
+    assert entry.digest == replace(entry, seeds=(7,), budgets=(48,), training=longer).digest
+    faster = replace(entry, training=replace(entry.training, learning_rate=0.01))
+    other_start = replace(entry, training=replace(entry.training, warmup_share=0.5))
+    digests = {e.digest for e in (entry, faster, other_start, replace(entry, rule="dead"))}
+    assert len(digests) == 4
+
+
+@given(cut=st.integers(min_value=1, max_value=30))
+def test_a_line_that_a_kill_cut_off_is_dropped(cut: int, tmp_path_factory: Any) -> None:
+    file = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    rows = [{"name": "a", "seed": seed, "steps": 8} for seed in range(3)]
+    append_row(file, rows[0])
+    append_row(file, rows[1])
+    file.write_bytes(file.read_bytes()[:-cut])
+    assert read_rows(file) == rows[:1]
+    append_row(file, rows[2])
+    assert read_rows(file) == [rows[0], rows[2]]
+
+
+def test_a_row_that_stands_twice_or_is_no_row_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    line = json.dumps({"name": "a", "seed": 0, "steps": 8}) + "\n"
+    file.write_text(line + line)
+    with pytest.raises(InputError, match=r"second row of \('a', 0, 8\) in line 2"):
+        read_rows(file)
+    file.write_text(line + "[]\n")
+    with pytest.raises(InputError, match="line 2 of .* is not a row"):
+        read_rows(file)
+
+
+def test_every_design_starts_with_outputs_of_one_size() -> None:
+    batch = training_batch(small_text().train, batch_size=4, length=64, seed=0, step=0)
+    designs = [dense(), dense(width=8), *(entry.model for entry in PLAN.parts["one-change"])]
+    for config in designs:
+        model = Transformer(config, 0)
+        match_start_(model, batch)
+        assert first_outputs(model, batch) == pytest.approx([FIRST_STD / 6**0.5] * 3, rel=1e-3)
+
+
+@pytest.mark.parametrize("rule", ["dead", "frozen"])
+def test_a_wrong_router_never_learns(rule: str) -> None:
+    config = replace(moe(8, 32), n_layers=1)
+    run = start(config, TrainConfig(steps=4, length=32), rule=runner.RULES[rule])
+    before = run.model.moe_layers()[0].router.weight.clone()
+    _, routings = train_step(run, next_batch(run, small_text().train))
+    weight = run.model.moe_layers()[0].router.weight
+    moved = (weight - before * (1 - run.history[0].learning_rate * 0.1)).abs().max()
+    assert moved < 1e-7  # at most weight decay
+    n_used = len(routings[0].expert_ids.unique())
+    assert n_used == 2 if rule == "dead" else n_used > 2
+
+
+def test_shared_experts_are_removed_and_routed_ones_put_in_their_place() -> None:
+    model = Transformer(moe(7, 32, n_shared_experts=1), 0)
+    tokens = torch.arange(32)[None]
+    fewer, instead = shared_replaced(model, 0), shared_replaced(model, 1)
+    assert fewer(tokens)[1][0].expert_ids.shape == (32, 2)
+    chosen = instead(tokens)[1][0].expert_ids
+    assert torch.equal(chosen[:, :2], model(tokens)[1][0].expert_ids)
+    with pytest.raises(InputError, match="got 0$"):
+        shared_replaced(fewer, 0)
+
+
+def test_models_compared_at_equal_active_parameters_are_equal_but_for_their_router() -> None:
+    base = count_parameters(dense()).active_without_embeddings
+    for entry in PLAN.parts["equal-active"][1:]:
+        count, layer = count_parameters(entry.model), entry.model.moe
+        assert layer is not None
+        assert count.active_without_embeddings - count.router == base
+        assert count.router == 3 * 64 * layer.n_routed_experts
+
+
+def test_dense_models_compared_at_equal_total_have_it_to_a_hundredth() -> None:
+    for entry in PLAN.parts["equal-total"]:
+        n = int(entry.name.rpartition("-")[2])
+        total = count_parameters(entry.model).total
+        assert total == pytest.approx(count_parameters(moe(n)).total, rel=0.01)
+
+
+def test_the_predicted_models_take_eight_times_the_flops_of_the_largest_fitted() -> None:
+    fitted = max(
+        count_flops(entry.model, 128).training_per_token * LONG
+        for part in ("equal-active", "law")
+        for entry in PLAN.parts[part]
+        if entry.name != "dense"
+    )
+    for entry in PLAN.parts["predicted"]:
+        steps = entry.budgets[-1]
+        assert count_flops(entry.model, 128).training_per_token * steps >= 8 * fitted
+
+
+def test_stored_rows_are_of_the_plan_as_it_is() -> None:
+    digests = {entry.name: entry.digest for entry in PLAN.entries}
+    rows = stored_rows(PLAN.name)
+    assert rows and all(row["config"] == digests[row["name"]] for row in rows)
+
+
+@pytest.mark.parametrize("kind", ["dense", "moe-16"])
+def test_the_plan_trains_with_the_best_tuned_rate_and_batch(kind: str) -> None:
+    rows = [row for row in stored_rows(PLAN.name) if row["name"].startswith(f"tuning {kind},")]
+    names = {row["name"] for row in rows}
+    assert len(names) == 12
+    bits = {name: bits_of(rows, name, _steps(rows, name)) for name in names}
+    best = min(names, key=lambda name: sum(bits[name].values()) / len(bits[name]))
+    config = training(kind.partition("-")[0], LONG)
+    assert best == f"tuning {kind}, batch {config.batch_size}, rate {config.learning_rate:g}"
+
+
+def _steps(rows: list[dict[str, Any]], name: str) -> int:
+    (steps,) = {row["steps"] for row in rows if row["name"] == name}
+    return int(steps)
