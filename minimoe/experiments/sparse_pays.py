@@ -2,7 +2,7 @@
 
 Every model has 3 layers; d_model is 64 unless the name says otherwise. `dense` has the active
 parameters of `moe-E`, a model with E experts of width 64 of which a token uses 2. A step reads
-8 windows of 128 bytes.
+4 windows of 128 bytes.
 """
 
 from collections.abc import Iterable
@@ -12,17 +12,17 @@ from typing import Any
 from minimoe.config import AttentionConfig, ModelConfig, MoEConfig, TrainConfig
 from minimoe.experiments.plan import Entry, Plan
 
-LENGTH, TOKENS = 128, 1024  # positions of a window, and tokens of a step
+LENGTH, TOKENS = 128, 512  # positions of a window, and tokens of a step
 SEEDS = (0, 1, 2, 3, 4)
 TUNING_SEEDS = (100, 101)  # no compared run has these
 WARMUP = 64  # steps
-LIVE, SHORT, BASE, LONG = 128, 512, 1024, 2048  # steps of 1024 bytes
+LIVE, SHORT, BASE, LONG = 128, 512, 1024, 2048  # steps of 512 bytes
 EXPERTS = (2, 4, 8, 16, 32, 64)
 
 # The best of the part "tuning", for dense and for MoE.
 LEARNING_RATE = {"dense": 4e-3, "moe": 4e-3}
 TUNED_RATES = (2e-3, 4e-3, 8e-3, 16e-3)
-TUNED_BATCHES = (4, 8, 16)
+TUNED_BATCHES = (2, 4, 8)
 
 
 def dense(d_model: int = 64, width: int = 2) -> ModelConfig:
@@ -50,7 +50,7 @@ def _attention(d_model: int) -> AttentionConfig:
 
 
 def training(kind: str, steps: int, **changes: Any) -> TrainConfig:
-    """The tuned training of dense or MoE models, of this many steps of 1024 bytes."""
+    """The tuned training of dense or MoE models, of this many steps of 512 bytes."""
     fields = {
         "batch_size": TOKENS // LENGTH,
         "length": LENGTH,
@@ -80,7 +80,7 @@ def _tuning() -> tuple[Entry, ...]:
         _entry(
             f"tuning {name}, batch {batch}, rate {rate:g}",
             model,
-            [SHORT * 8 // batch],
+            [BASE * 4 // batch],
             seeds=TUNING_SEEDS,
             change={"batch_size": batch, "learning_rate": rate},
         )
