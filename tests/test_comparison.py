@@ -58,16 +58,18 @@ def test_a_law_is_found_again_from_points_that_obey_it() -> None:
     true = Law(floor=1.2, a=0.9, b=0.5, alpha=0.3, beta=0.4, gamma=0.1, residual=0.0)
     points = [
         Point(n, e, d, true.loss(n, e, d))
-        for n in (3e4, 1.1e5)
+        for n in (30_000, 110_000)
         for e in (1, 4, 16, 64)
-        for d in (5e5, 1e6, 2e6)
+        for d in (500_000, 1_000_000, 2_000_000)
     ]
     found = fit_law(points)
     assert found.residual < 1e-4
     assert found.gamma == pytest.approx(0.1, abs=0.01)
-    assert found.loss(4e5, 16, 8e6) == pytest.approx(true.loss(4e5, 16, 8e6), abs=0.01)
+    assert found.loss(400_000, 16, 8_000_000) == pytest.approx(
+        true.loss(400_000, 16, 8_000_000), abs=0.01
+    )
 
 
 def test_a_law_of_too_few_points_is_refused() -> None:
     with pytest.raises(InputError, match="at least 7 points, got 6"):
-        fit_law([Point(1e5, 1, 1e6, 2.0)] * 6)
+        fit_law([Point(100_000, 1, 1_000_000, 2.0)] * 6)

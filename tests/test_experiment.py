@@ -190,8 +190,7 @@ def test_a_wrong_router_never_learns(rule: str) -> None:
     before = run.model.moe_layers()[0].router.weight.clone()
     _, routings = train_step(run, next_batch(run, small_text().train))
     weight = run.model.moe_layers()[0].router.weight
-    moved = (weight - before * (1 - run.history[0].learning_rate * 0.1)).abs().max()
-    assert moved < 1e-7  # at most weight decay
+    assert (weight / before).std() < 1e-6  # weight decay at most
     n_used = len(routings[0].expert_ids.unique())
     assert n_used == 2 if rule == "dead" else n_used > 2
 

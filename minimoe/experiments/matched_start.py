@@ -25,7 +25,7 @@ def match_start_(model: Transformer, batch: Batch) -> None:
     """
     target = FIRST_STD / (2 * len(model.blocks)) ** 0.5
 
-    def scale(layer: nn.Module, _inputs: tuple[Tensor], output: Tensor | tuple[Tensor, object]):  # type: ignore[no-untyped-def]
+    def scale(layer: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, object]):  # type: ignore[no-untyped-def]
         y = output[0] if isinstance(output, tuple) else output
         ratio = target / float(y.std())
         for part in (layer.experts, layer.shared) if isinstance(layer, MoE) else (layer,):

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import exp, log, sqrt
 from statistics import mean, stdev
+from typing import SupportsFloat
 
 import torch
 
@@ -40,7 +42,7 @@ class Paired:
         return (_T_975[n - 2] + _T_800[n - 2]) * stdev(self.differences) / sqrt(n)
 
 
-def paired(one: Sequence[float], other: Sequence[float]) -> Paired:
+def paired(one: Sequence[SupportsFloat], other: Sequence[SupportsFloat]) -> Paired:
     """Compare two sides of the same seeds, in the same order.
 
     Returns:
@@ -53,7 +55,7 @@ def paired(one: Sequence[float], other: Sequence[float]) -> Paired:
         raise InputError(
             f"both sides need the same 2 to 10 seeds, got {len(one)} and {len(other)} numbers"
         )
-    differences = tuple(a - b for a, b in zip(one, other, strict=True))
+    differences = tuple(float(a) - float(b) for a, b in zip(one, other, strict=True))
     n, middle = len(differences), mean(differences)
     half = _T_975[n - 2] * stdev(differences) / sqrt(n)
     return Paired(differences, middle, middle - half, middle + half)
@@ -90,7 +92,9 @@ def bootstrap_interval(
     return low, high
 
 
-def cost_to_reach(costs: Sequence[float], losses: Sequence[float], loss: float) -> float:
+def cost_to_reach(
+    costs: Sequence[SupportsFloat], losses: Sequence[SupportsFloat], loss: SupportsFloat
+) -> float:
     """The cost at which a falling curve reaches a loss, by interpolation in the logarithm of cost.
 
     Args:
@@ -101,10 +105,11 @@ def cost_to_reach(costs: Sequence[float], losses: Sequence[float], loss: float) 
         The cost: `cost_to_reach((1, 4), (3.0, 2.0), 2.5) == 2`. Infinity if the curve does not fall
         as low, and the first cost if it starts lower.
     """
-    if loss >= losses[0]:
-        return costs[0]
-    for i in range(1, len(costs)):
-        if losses[i] <= loss:
-            share = (losses[i - 1] - loss) / (losses[i - 1] - losses[i])
-            return exp(log(costs[i - 1]) + share * (log(costs[i]) - log(costs[i - 1])))
+    loss, points = float(loss), [(float(c), float(b)) for c, b in zip(costs, losses, strict=True)]
+    if loss >= points[0][1]:
+        return points[0][0]
+    for (cost, above), (next_cost, below) in pairwise(points):
+        if below <= loss:
+            share = (above - loss) / (above - below)
+            return exp(log(cost) + share * (log(next_cost) - log(cost)))
     return float("inf")

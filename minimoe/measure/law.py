@@ -15,9 +15,9 @@ from minimoe.errors import InputError
 class Point:
     """A trained model: active parameters without embeddings (N), experts (E), tokens (D), loss."""
 
-    parameters: float
-    experts: float
-    tokens: float
+    parameters: int
+    experts: int
+    tokens: int
     loss: float
 
 
@@ -41,7 +41,7 @@ class Law:
     gamma: float
     residual: float
 
-    def loss(self, parameters: float, experts: float, tokens: float) -> float:
+    def loss(self, parameters: int, experts: int, tokens: int) -> float:
         """The predicted loss."""
         n, d = parameters / 1e5, tokens / 1e6
         return self.floor + self.a * n**-self.alpha * experts**-self.gamma + self.b * d**-self.beta
