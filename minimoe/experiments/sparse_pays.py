@@ -20,7 +20,7 @@ LIVE, SHORT, BASE, LONG = 128, 512, 1024, 2048  # steps of 512 bytes
 EXPERTS = (2, 4, 8, 16, 32, 64)
 
 # The best rates of the part "tuning" at 4 windows a step, for dense and for MoE. On equal bytes a
-# smaller batch reaches a lower loss, and takes more seconds: the part "batch" repeats the comparison.
+# smaller batch reaches a lower loss and takes more seconds: the part "batch" compares there too.
 LEARNING_RATE = {"dense": 4e-3, "moe": 4e-3}
 TUNED_RATES = (2e-3, 4e-3, 8e-3, 16e-3)
 TUNED_BATCHES = (2, 4, 8)
