@@ -616,6 +616,35 @@ MUTANTS = (
         "name",
         "tests/test_checkpoint.py",
     ),
+    # The tour ------------------------------------------------------------------------------------
+    Mutant(
+        "t of one seed more",
+        "minimoe/measure/paired.py",
+        "half = _T[n - 2]",
+        "half = _T[n - 1]",
+        "tests/test_paired.py",
+    ),
+    Mutant(
+        "a winner although the interval holds 0",
+        "minimoe/show/comparison.py",
+        "if low <= 0 <= high:",
+        "if low == high:",
+        "tests/test_tour.py",
+    ),
+    Mutant(
+        "every seed reads the same batches",
+        "minimoe/experiments/tour/__init__.py",
+        "length=LENGTH, seed=seed)",
+        "length=LENGTH)",
+        "tests/test_tour.py",
+    ),
+    Mutant(
+        "compared where only some runs have arrived",
+        "minimoe/experiments/tour/comparing.py",
+        "spent = min(",
+        "spent = max(",
+        "tests/test_tour.py",
+    ),
 )
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from minimoe.cli import tour as tour_command
 from minimoe.cli import train as train_command
 from minimoe.cli.shared import say
 from minimoe.config import PRESETS, RECIPES, preset
-from minimoe.experiments import tour as tour_experiment
+from minimoe.experiments.tour import measuring
 from minimoe.files import locked
 from minimoe.formulas.parameters import count_parameters
 from minimoe.trained import release
@@ -348,7 +348,7 @@ def test_control_c_still_writes_the_report(
 
     monkeypatch.setattr(tour_command, "progress", pressed_in_step_2)
     quick = torch.tensor([7])  # to watch what tokens touch takes longest
-    monkeypatch.setattr(tour_experiment, "touched_parameters", lambda *_: quick)
+    monkeypatch.setattr(measuring, "touched_parameters", lambda *_: quick)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with mpl.rc_context():  # a tour sets the style of its figures

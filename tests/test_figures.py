@@ -94,6 +94,20 @@ def test_a_line_of_medians_has_the_middle_half_of_the_rounds_as_a_band(ax: Axes)
     assert legend(ax) == ["measured (median, middle half of 5 rounds)", "predicted"]
 
 
+def test_seeds_are_thin_lines_in_the_colour_and_dashes_of_their_mean(ax: Axes) -> None:
+    curves = {"dense": ([[0, 2], [0, 4]], [[5, 1], [7, 2]]), "MoE": ([[0, 9]], [[5, 3]])}
+    draw.plot_seeds(ax, curves, "seconds", "bits")
+    one, other, mean, alone = (line for line in ax.lines if len(line.get_xdata()) == 2)
+    assert one.get_xydata().tolist() == [[0, 5], [2, 1]]
+    assert other.get_xydata().tolist() == [[0, 7], [4, 2]]
+    assert mean.get_xydata().tolist() == [[0, 6], [3, 1.5]]
+    assert alone.get_xydata().tolist() == [[0, 5], [9, 3]]
+    assert one.get_color() == mean.get_color() != alone.get_color()
+    assert one.get_linewidth() < mean.get_linewidth() == alone.get_linewidth()
+    assert legend(ax) == ["dense (mean of 2 seeds)", "MoE"]
+    assert sorted(texts(ax)) == ["1.50", "3.00"]
+
+
 def test_a_prediction_has_the_colour_of_its_measurement_and_both_axes_are_logarithmic(
     ax: Axes,
 ) -> None:
@@ -312,6 +326,7 @@ def test_the_picture_of_speed_is_the_same_twice_and_leaves_the_style_alone() -> 
     [
         (draw.plot_curves, ({"a": ([1, 2], [1, 2, 3])}, "x", "y"), r"\(2,\).*\(3,\)"),
         (draw.plot_medians, ({"a": ([1, 2], [1, 2])}, "x", "y"), r"\[n_rounds, 2\].* \(2,\)"),
+        (draw.plot_seeds, ({"a": ([1, 2], [1, 2])}, "x", "y"), r"\(2,\).*\(2,\)"),
         (draw.plot_predicted, ({"a": ([1], [1], [0])}, "x", "y"), "a: .*0.*0"),
         (draw.plot_load, (np.ones((1, 2, 2)) / 2,), r"\[n_layers, E\].*\(1, 2, 2\)"),
         (draw.plot_load_history, ([[0.5, 0.5], [3, 5]],), "1.*8"),

@@ -30,7 +30,6 @@ from minimoe.experiments.granularity import (
     layer_inputs,
     make_record,
     name_of,
-    paired,
     record,
     split_experts,
     train_one,
@@ -190,20 +189,6 @@ def test_layer_inputs_are_what_the_layers_decided_on() -> None:
     for layer, x, routing in zip(model.moe_layers(), entered, decided, strict=True):
         assert torch.equal(best(layer.router(x).scores, 3), routing.expert_ids)
     assert not any(layer._forward_pre_hooks for layer in model.moe_layers())
-
-
-def test_a_paired_comparison_has_student_s_interval() -> None:
-    found = paired([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
-    assert (round(found.mean, 3), round(found.low, 3), round(found.high, 3)) == (2, -0.484, 4.484)
-    assert found.differences == (1, 2, 3) and not found.settled
-    assert (
-        paired([1.0, 1.1, 0.9], [2.0, 2.0, 2.0]).settled
-        and paired([1.0, 1.1, 0.9], [2.0, 2.0, 2.0]).mean < 0
-    )
-    with pytest.raises(InputError, match="1.*1"):
-        paired([1.0], [1.0])
-    with pytest.raises(InputError, match="2 and 3"):
-        paired([1.0, 2.0], [1.0, 2.0, 3.0])
 
 
 def test_the_comparisons_are_finer_minus_coarse_and_shared_minus_none() -> None:

@@ -38,7 +38,7 @@ from minimoe.data.batches import training_batch, validation_batches
 from minimoe.data.folder import folder_text
 from minimoe.data.languages import markov_language
 from minimoe.data.text import Corpus
-from minimoe.experiments.granularity import finer, paired
+from minimoe.experiments.granularity import finer
 from minimoe.experiments.routed import routed_sample
 from minimoe.experiments.sweep import Trial, sweep
 from minimoe.experiments.tour import run_tour
@@ -48,6 +48,7 @@ from minimoe.formulas.flops import count_flops
 from minimoe.formulas.memory import expected_experts, weight_bytes
 from minimoe.formulas.roofline import Prediction, dense_work
 from minimoe.measure.bits import bits_per_byte
+from minimoe.measure.paired import paired
 from minimoe.measure.routes import trace, without_expert
 from minimoe.measure.specialisation import specialisation
 from minimoe.measure.timing import time_interleaved
@@ -499,6 +500,8 @@ REFUSALS: list[tuple[str, Act, str]] = [
      "a sweep needs trials of one length and at least 1 seed, got steps=[5, 6] and 3 seeds"),
     ("a tour of 0 minutes", lambda folder: run_tour(None, folder, minutes=0.0),
      "minutes must be above 0 and finite, got 0"),
+    ("a tour of 11 seeds", lambda folder: run_tour(None, folder, n_seeds=11),
+     "seeds must lie in [1, 10], got 11"),
     ("an expert in 3 parts of 4", lambda _: finer(moe(normalize_weights=False), 3),
      "parts must divide d_expert=4, got 3"),
     ("a pair of one seed", lambda _: paired([1.0], [1.0]),
@@ -514,6 +517,9 @@ REFUSALS: list[tuple[str, Act, str]] = [
     ("a curve with more y than x",
      lambda _: draw.plot_curves(axes(), {"a": ([1, 2], [1, 2, 3])}, "x", "y"),
      "a: x and y must both be [n], got (2,) and (3,)"),
+    ("curves of seeds with more y than x",
+     lambda _: draw.plot_seeds(axes(), {"a": ([[1, 2]], [[1, 2], [3, 4]])}, "x", "y"),
+     "a: x and y must both be [n_seeds, n], got (1, 2) and (2, 2)"),
     ("a load that does not sum to 1",
      lambda _: draw.plot_load_history(axes(), [[0.5, 0.5], [3, 5]]),
      "each row of loads must sum to 1, got 8"),

@@ -33,6 +33,7 @@ def test_missing_values_are_dashes_and_keep_the_column_right_aligned() -> None:
 def test_numpy_numbers_and_units_read_as_numbers_and_other_text_does_not() -> None:
     rows = text_table(["size"], [[np.float64(0.12345)], [123456.7], ["1.23 M"], ["9 %"]])
     assert rows.split("\n")[2:] == [" 0.1235", "123,457", " 1.23 M", "    9 %"]
+    assert text_table(["loss"], [["3.9 ± 0.02"], [1]]).split("\n")[3] == "         1"
     assert text_table(["what"], [["8 experts, top 2"], ["dense"]]).split("\n")[3] == "dense"
 
 

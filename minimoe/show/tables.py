@@ -11,7 +11,7 @@ from typing import Any, SupportsFloat
 from minimoe.errors import InputError
 
 MISSING = "–"
-_NUMBER_AND_UNIT = re.compile(r"[-+−±~<>≈ ]*\d[\d.,]*(e[-+]?\d+)? ?\S{0,8}")
+_NUMBER_AND_UNIT = re.compile(r"[-+−±~<>≈ ]*\d[\d.,]*(e[-+]?\d+)?( ± [\d.,]+)? ?\S{0,8}")
 _PREFIXES = {-3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T", 5: "P", 6: "E"}
 _STYLES = {"l": "text-align:left", "r": "text-align:right;font-variant-numeric:tabular-nums"}
 

@@ -7,9 +7,8 @@ layers.py cuts experts. This file has the models that were trained, what they re
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import sqrt
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from minimoe.config import AttentionConfig, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data.batches import validation_batches
 from minimoe.data.packaged import real_text
 from minimoe.data.text import Text
-from minimoe.errors import InputError
 from minimoe.experiments.granularity.layers import (
     combinations,
     expert_overlap,
@@ -30,6 +28,7 @@ from minimoe.experiments.granularity.layers import (
 )
 from minimoe.files import write_file
 from minimoe.measure.bits import bits_per_byte
+from minimoe.measure.paired import Paired, paired
 from minimoe.model.routing import Routing
 from minimoe.model.transformer import Transformer
 from minimoe.training.checkpoint import text_digest
@@ -150,44 +149,6 @@ def by_trial(rows: Iterable[Row], measured: str = "bits_per_byte") -> dict[str, 
         if value is not None:
             found.setdefault(row.trial, []).append(value)
     return found
-
-
-@dataclass(frozen=True)
-class Paired:
-    """One trial minus another for each seed, their mean, and its 95 % interval by Student's t."""
-
-    differences: tuple[float, ...]
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def settled(self) -> bool:
-        """The interval does not hold 0."""
-        return not self.low <= 0 <= self.high
-
-
-# 97.5 % quantiles of Student's t for 1, 2, ... 9 degrees of freedom.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-
-
-def paired(one: Sequence[float], other: Sequence[float]) -> Paired:
-    """Compare two trials of the same seeds, in the same order.
-
-    Returns:
-        The comparison. (1, 2, 3) against (0, 0, 0) differ by 2 in the mean, from -0.484 to 4.484.
-
-    Raises:
-        InputError: fewer than 2 or more than 10 seeds, or not as many on both sides.
-    """
-    if len(one) != len(other) or not 2 <= len(one) <= 10:
-        raise InputError(
-            f"both sides need the same 2 to 10 seeds, got {len(one)} and {len(other)} numbers"
-        )
-    differences = tuple(a - b for a, b in zip(one, other, strict=True))
-    n, middle = len(differences), mean(differences)
-    half = _T[n - 2] * stdev(differences) / sqrt(n)
-    return Paired(differences, middle, middle - half, middle + half)
 
 
 def comparisons(measured: Mapping[str, Sequence[float]]) -> dict[str, Paired]:

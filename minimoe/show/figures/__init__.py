@@ -6,7 +6,7 @@ no figure depends on colour alone.
 """
 
 from minimoe.show.figures.bars import plot_bars_log, plot_parts_of_peak, plot_ratios, plot_stacked
-from minimoe.show.figures.curves import plot_curves, plot_medians, plot_predicted
+from minimoe.show.figures.curves import plot_curves, plot_medians, plot_predicted, plot_seeds
 from minimoe.show.figures.looks import style
 from minimoe.show.figures.maps import (
     plot_load,

@@ -1,4 +1,4 @@
-"""Lines over a number: curves, medians of rounds, measurements beside predictions."""
+"""Lines over a number: curves, medians of rounds, means of seeds, measurements and predictions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,6 +50,29 @@ def plot_medians(ax: Axes, curves: Curves, xlabel: str, ylabel: str, log_x: bool
             ax.fill_between(xs, low, high, color=looks.LINES[number], alpha=0.2, linewidth=0)
         lines[label] = (xs, middle)
     plot_curves(ax, lines, xlabel, ylabel, log_x)
+
+
+def plot_seeds(ax: Axes, curves: Curves, xlabel: str, ylabel: str) -> None:
+    """Draw each seed as a thin line, and the mean of the seeds as in `plot_curves`.
+
+    A point of the mean is the mean x and the mean y of the seeds' points with its number.
+
+    Args:
+        curves: label to (x, y), both [n_seeds, n]; a single seed is a line alone.
+    """
+    means = {}
+    for number, (label, (x, y)) in enumerate(curves.items()):
+        xs, ys = np.asarray(x, float), np.asarray(y, float)
+        if xs.ndim != 2 or xs.shape != ys.shape or not xs.size:
+            raise InputError(
+                f"{label}: x and y must both be [n_seeds, n], got {xs.shape} and {ys.shape}"
+            )
+        if len(ys) > 1:
+            thin = looks.line(number) | {"marker": "", "linewidth": 0.8, "alpha": 0.7}
+            ax.plot(xs.T, ys.T, **thin)
+            label = f"{label} (mean of {len(ys)} seeds)"
+        means[label] = (xs.mean(0), ys.mean(0))
+    plot_curves(ax, means, xlabel, ylabel)
 
 
 def plot_predicted(
