@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import torch
-from texts import paragraphs, the_real_text
+from texts import paragraphs, the_small_text
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig
 from minimoe.data import Text, folder_text
@@ -45,7 +45,7 @@ def small_tour(
 
 
 def test_the_tour_measures_what_its_formulas_say_and_writes_its_report(tmp_path: Path) -> None:
-    contenders = small_tour(the_real_text(), tmp_path / "deep" / "out", steps=16)
+    contenders = small_tour(the_small_text(), tmp_path / "deep" / "out", steps=16)
     dense, moe = contenders
     for contender in contenders:
         assert contender.touched_parameters == contender.active_parameters
@@ -84,7 +84,7 @@ def test_the_tour_reads_the_users_own_text(tmp_path: Path) -> None:
 )
 def test_too_little_time_is_refused(tmp_path: Path, minutes: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        small_tour(the_real_text(), tmp_path, minutes=minutes)
+        small_tour(the_small_text(), tmp_path, minutes=minutes)
 
 
 def test_as_many_steps_are_planned_as_fit_with_a_reserve_of_15_percent(
@@ -92,7 +92,7 @@ def test_as_many_steps_are_planned_as_fit_with_a_reserve_of_15_percent(
 ) -> None:
     monkeypatch.setattr(tour, "_step_seconds", lambda *_: 0.5)
     models, deadline = {"dense": DENSE, "moe": MOE}, time.perf_counter() + 12.0
-    assert tour._steps_that_fit(models, the_real_text().train, 1.0, deadline) == 10
+    assert tour._steps_that_fit(models, the_small_text().train, 1.0, deadline) == 10
 
 
 def contender(name: str, curve: list[Point]) -> Contender:

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from minimoe.data.text import Text
@@ -20,12 +20,12 @@ def text_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", metavar="DIR", help=what)
 
 
-def text_of(folder: str | None) -> "Text":
-    """The text of a folder, or the real text."""
+def text_of(folder: str | None, default: Literal["small", "real"] = "real") -> "Text":
+    """The text of a folder; without one, the text of the package with the name `default`."""
     from minimoe.data.folder import folder_text
-    from minimoe.data.packaged import real_text
+    from minimoe.data.packaged import packaged_text
 
-    return real_text() if folder is None else folder_text(folder)
+    return packaged_text(default) if folder is None else folder_text(folder)
 
 
 def bytes_of(argument: str) -> bytes:

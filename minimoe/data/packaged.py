@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 from pathlib import PurePosixPath
+from typing import Literal
 
 from minimoe.data import sources
 from minimoe.data.sources import read_source
@@ -69,6 +70,11 @@ def small_text() -> Text:
         split_every(python, 10),
     ]
     return text_of_splits(splits, ("english", "chinese", "python"))
+
+
+def packaged_text(name: Literal["small", "real"]) -> Text:
+    """Read the text of that name: `packaged_text("real")` is `real_text()`."""
+    return real_text() if name == "real" else small_text()
 
 
 def _texts_of(source: sources.Source) -> dict[str, str]:
