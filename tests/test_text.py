@@ -39,6 +39,7 @@ from minimoe.data.sources import read_source
 from minimoe.data.text import Split, letters_of_lines, split_every, text_of_splits
 from minimoe.data.text import letters as letters_of
 from minimoe.errors import InputError
+from minimoe.measure.leakage import leakage
 
 HAN = r"[\u4e00-\u9fff]"
 
@@ -178,6 +179,15 @@ def test_the_real_text_has_exactly_these_bytes_and_labels() -> None:
     assert digest_of(text) == "6576bcee28105615"
     assert sum(use.train_bytes for use in text.uses) == len(text.train.tokens)
     assert sum(use.validation_bytes for use in text.uses) == len(text.validation.tokens)
+
+
+def test_the_readme_shows_the_bytes_of_the_real_text_and_how_much_leaks() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    text, leaks = the_real_text(), leakage(the_real_text())
+    for name, n_train, n_validation in zip(text.train.domains, *sizes_of(text), strict=True):
+        leak = rf"{100 * leaks[name]:.1f} %"
+        assert re.search(rf"^{name} +{n_train:,} +{n_validation:,} +{leak} ", readme, re.M), name
+    assert re.search(rf"^all +[\d,]+ +[\d,]+ +{100 * leaks['all']:.1f} %", readme, re.M)
 
 
 def test_half_of_every_validation_paragraph_stands_in_lines_that_training_lacks() -> None:
