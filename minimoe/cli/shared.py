@@ -5,27 +5,40 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from minimoe.data.text import Text
 
 MODEL = "text_moe_loss"  # a trained model that comes with the package
+ENCYCLOPEDIA = "encyclopedia"  # what `--text` calls the text of the extra
 MODEL_HELP = "a trained model's name (minimoe trained lists them) or a checkpoint's folder"
 
 
 def text_option(parser: argparse.ArgumentParser) -> None:
     """Add `--text`, which `text_of` reads."""
-    what = "folder of your own UTF-8 files to use instead of the real text"
+    what = f"folder of your own UTF-8 files, or {ENCYCLOPEDIA}, instead of the real text"
     parser.add_argument("--text", metavar="DIR", help=what)
 
 
-def text_of(folder: str | None) -> "Text":
-    """The text of a folder, or the real text."""
-    from minimoe.data.folder import folder_text
-    from minimoe.data.packaged import real_text
+def text_of(option: str | None, default: Literal["small", "real"] = "real") -> "Text":
+    """The text of `--text`: a folder's, or the encyclopedia.
 
-    return real_text() if folder is None else folder_text(folder)
+    Without the option, the text of the package with the name `default`. A folder whose name is
+    "encyclopedia" is read if it is written with a slash.
+    """
+    from minimoe.data.encyclopedia import encyclopedia_text
+    from minimoe.data.folder import folder_text
+    from minimoe.data.packaged import packaged_text
+
+    if option is None:
+        return packaged_text(default)
+    if option != ENCYCLOPEDIA:
+        return folder_text(option)
+    if Path(option).is_dir():
+        say(f"read the encyclopedia of the extra; --text ./{option} reads the folder of that name")
+    return encyclopedia_text()
 
 
 def bytes_of(argument: str) -> bytes:

@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> None:
     from minimoe.trained.release import snapshots
     from minimoe.training.checkpoint import train_in_folder
 
-    text, folder = text_of(options.text), Path(options.out)
+    recipe, folder = RECIPES.get(options.preset), Path(options.out)
+    text = text_of(options.text, recipe.text if recipe else "real")
     batches = list(
         validation_batches(text.validation, length=config.length, max_bytes=VALIDATION_BYTES)
     )
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
         text.train,
         folder,
         save_every=options.save_every,
-        hooks=[snapshots(text, folder)] if options.preset in RECIPES else [],
+        hooks=[snapshots(text, folder)] if recipe else [],
         progress=progress,
     )
     if trained.step < config.steps:
@@ -63,7 +64,7 @@ def _configs(options: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
     given = {each: value for each in FIELDS if (value := getattr(options, each)) is not None}
     name = options.preset
     if name in RECIPES and options.text is not None:
-        raise InputError(f"{name} weighs the 3 domains of the real text; leave out --text")
+        raise InputError(f"{name} weighs the domains of its own text; leave out --text")
     if name in RECIPES:
         return RECIPES[name].model, replace(RECIPES[name].training, **given)
     if name not in PRESETS:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from minimoe.cli.shared import print_result, say, text_of
+from minimoe.cli.shared import print_result, say
 from minimoe.config import InputError
 from minimoe.files import usable_folder
 
@@ -47,7 +47,7 @@ def _release(options: argparse.Namespace) -> None:
     if options.name is None:
         raise InputError("say which recipe the run is of: minimoe trained NAME --release RUN")
     to = HERE if options.to is None else usable_folder(options.to)
-    release(options.name, Path(options.release), text_of(None), to)
+    release(options.name, Path(options.release), to=to)
     say(f"wrote {to / options.name}.safetensors and .json")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from minimoe.config.checks import check_choice
 from minimoe.config.layers import AttentionConfig, MoEConfig
@@ -73,11 +74,17 @@ def preset(name: str) -> ModelConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model and its training run on the real text; `what` is a few words for a table."""
+    """A model and its training run on a text of the package.
+
+    Attributes:
+        what: a few words for a table.
+        text: the name of the text, as `minimoe.data.packaged_text` takes it.
+    """
 
     what: str
     model: ModelConfig
     training: TrainConfig
+    text: Literal["small", "real"] = "small"
 
 
 def _recipes() -> dict[str, Recipe]:

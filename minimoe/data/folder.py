@@ -15,7 +15,8 @@ def folder_text(path: str | Path) -> Text:
 
     Files directly in the folder form a domain with the folder's name. Hidden files and folders
     are skipped. Files are cut into sections, at blank lines where they have some. The last of
-    every ten sections of a domain is validation text, so one file is enough.
+    every ten sections of a domain is validation text, so one file is enough. Validation keeps the
+    paragraphs that are at least half new. If that leaves a domain none, one new line is enough.
 
     Args:
         path: the folder.
@@ -49,6 +50,8 @@ def folder_text(path: str | Path) -> Text:
         )
     splits = [texts.split_every(_sections(domain, files), 10) for domain, files in contents.items()]
     text = texts.text_of_splits(splits, tuple(contents))
+    if not text.validation.bytes_per_domain.all():
+        text = texts.text_of_splits(splits, tuple(contents), new_share=0.0)
     _check_validation(folder, text)
     return text
 

@@ -126,7 +126,7 @@ def mixture_text(
             tokens[ids == i] = language.sample(n, segment_length, generator).to(torch.uint8)
         domain_ids = ids.to(torch.uint8).repeat_interleave(segment_length)
         sides.append(Corpus(tokens.flatten(), domain_ids, domains))
-    return Text(*sides)
+    return Text(sides[0], sides[1])
 
 
 def mixture_floor_bits(languages: Sequence[MarkovLanguage], segment_length: int) -> float:

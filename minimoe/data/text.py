@@ -2,17 +2,22 @@
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from minimoe.data.sources import Source
+
 VOCAB_SIZE = 256  # a token is a byte
 TOTAL = "all"  # the name of the figure over all domains
 MAX_DOMAINS = 255  # domain ids are stored as bytes
+NEW_SHARE = 0.5  # of a validation paragraph's characters stand in lines that training lacks
 
 Paragraph = tuple[str, str]  # (domain, text with the blank lines after it)
 Document = list[Paragraph]
@@ -52,12 +57,31 @@ class Corpus:
         return ends, starts - (ends - lengths[order])
 
 
+@dataclass(frozen=True)
+class Use:
+    """What a text took from a source for one of its domains, in bytes."""
+
+    source: Source
+    domain: str
+    train_bytes: int
+    validation_bytes: int
+
+
 @dataclass(frozen=True, eq=False)
 class Text:
-    """A training side and a validation side that share no paragraph."""
+    """A training side and a validation side that share no paragraph.
+
+    `uses` says where it comes from; it is empty for synthetic languages and the user's own files.
+    """
 
     train: Corpus
     validation: Corpus
+    uses: tuple[Use, ...] = ()
+
+    @property
+    def credits(self) -> tuple[str, ...]:
+        """Name and licence of every source; they must stand beside an excerpt that is shown."""
+        return tuple(dict.fromkeys(use.source.credit for use in self.uses))
 
 
 def encode(text: str) -> UInt8[Tensor, "n"]:
@@ -85,34 +109,61 @@ def paragraphs_of(domain: str, text: str) -> Document:
     return [(domain, part) for part in parts if part]
 
 
-def split_every(documents: Sequence[Document], every: int) -> tuple[list[Document], list[Document]]:
+@dataclass(frozen=True)
+class Split:
+    """Paragraphs to train on and to validate on, and where they come from."""
+
+    train: list[Paragraph]
+    validation: list[Paragraph]
+    source: Source | None = None
+
+
+def split_every(documents: Sequence[Document], every: int, source: Source | None = None) -> Split:
     """Split documents: the last of every `every` documents is for validation, the rest trains."""
-    train = [document for i, document in enumerate(documents, start=1) if i % every]
-    return train, list(documents[every - 1 :: every])
+    train = (document for i, document in enumerate(documents, start=1) if i % every)
+    validation = documents[every - 1 :: every]
+    return Split([*chain.from_iterable(train)], [*chain.from_iterable(validation)], source)
 
 
 def text_of_splits(
-    splits: Sequence[tuple[list[Document], list[Document]]],
-    domains: tuple[str, ...],
-    *,
-    new_share: float = 0.0,
+    splits: Sequence[Split], domains: tuple[str, ...], *, new_share: float = NEW_SHARE
 ) -> Text:
-    """Join (training, validation) documents into a text whose validation side does not leak.
+    """Join splits into a text whose validation side does not leak.
 
-    Validation keeps only the paragraphs with a new line: one whose `letters` no training line has.
+    A line is new if no training line has its `letters`. Validation keeps a paragraph if enough of
+    its characters stand in new lines.
 
     Args:
-        splits: of the documents of each source.
+        splits: one or more of each source.
         domains: their names, in the order of the domain ids.
-        new_share: smallest share of a kept paragraph's characters that stand in new lines.
+        new_share: how many are enough, as a share of the paragraph; at 0, one new line is enough.
     """
-    train, validation = (
-        [paragraph for split in splits for document in split[side] for paragraph in document]
-        for side in (0, 1)
-    )
-    trained = _letters_of_all(part for _, part in train)
-    unseen = [(domain, part) for domain, part in validation if _is_new(part, trained, new_share)]
-    return Text(_corpus(train, domains), _corpus(unseen, domains))
+    trained = _letters_of_all(part for split in splits for _, part in split.train)
+
+    def is_new(paragraph: Paragraph) -> bool:
+        return _is_new(paragraph[1], trained, new_share)
+
+    kept = [replace(split, validation=[*filter(is_new, split.validation)]) for split in splits]
+    train = [*chain.from_iterable(split.train for split in kept)]
+    validation = [*chain.from_iterable(split.validation for split in kept)]
+    uses = tuple(use for split in kept for use in _uses(split))
+    return Text(_corpus(train, domains), _corpus(validation, domains), uses)
+
+
+def _uses(split: Split) -> list[Use]:
+    """The bytes of a split by domain; none if it names no source."""
+    if split.source is None:
+        return []
+    train, validation = _bytes_by_domain(split.train), _bytes_by_domain(split.validation)
+    names = dict.fromkeys([*train, *validation])
+    return [Use(split.source, name, train[name], validation[name]) for name in names]
+
+
+def _bytes_by_domain(paragraphs: list[Paragraph]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for domain, part in paragraphs:
+        counts[domain] += len(part.encode("utf-8"))
+    return counts
 
 
 def _letters_of_all(parts: Iterable[str]) -> set[str]:

@@ -14,6 +14,7 @@ from minimoe.randomness import generator_of
 
 # Quantiles of Student's t for 1, 2, ... 9 degrees of freedom: 97.5 % and 80 %.
 _T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+MOST_SEEDS = len(_T_975) + 1
 _T_800 = (1.376, 1.061, 0.978, 0.941, 0.920, 0.906, 0.896, 0.889, 0.883)
 
 
@@ -51,9 +52,10 @@ def paired(one: Sequence[SupportsFloat], other: Sequence[SupportsFloat]) -> Pair
     Raises:
         InputError: fewer than 2 or more than 10 seeds, or not as many on both sides.
     """
-    if len(one) != len(other) or not 2 <= len(one) <= 10:
+    if len(one) != len(other) or not 2 <= len(one) <= MOST_SEEDS:
         raise InputError(
-            f"both sides need the same 2 to 10 seeds, got {len(one)} and {len(other)} numbers"
+            f"both sides need the same 2 to {MOST_SEEDS} seeds, "
+            f"got {len(one)} and {len(other)} numbers"
         )
     differences = tuple(float(a) - float(b) for a, b in zip(one, other, strict=True))
     n, middle = len(differences), mean(differences)

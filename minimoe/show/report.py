@@ -1,6 +1,7 @@
 """The page of the tour: sentences, table, curves of every seed, load and coloured text."""
 
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,11 +14,12 @@ from minimoe.show.sample import Sample
 from minimoe.show.tables import html_table
 
 
-def tour_page(tour: Tour, samples: Sequence[Sample]) -> str:
+def tour_page(tour: Tour, samples: Sequence[Sample], credits: Sequence[str] = ()) -> str:
     """Write the tour as a self-contained HTML page.
 
     Args:
         samples: what the MoE model of the first seed routed.
+        credits: of the texts that the samples come from.
     """
     style()
     first = tour.moe.runs[0]
@@ -25,6 +27,7 @@ def tour_page(tour: Tour, samples: Sequence[Sample]) -> str:
     done = f"{first.tokens:,} of {tour.planned_tokens:,} planned tokens"
     stopped = "" if first.tokens == tour.planned_tokens else f"<p>Stopped after {done}.</p>"
     said = "".join(f"<p>{sentence}</p>" for sentence in verdicts(tour))
+    credited = f"<p>Text: {escape('; '.join(credits))}.</p>" if credits else ""
     title = f"Where the tokens went, in the MoE model of seed {first.seed}"
     return page(
         "Dense against Mixture of Experts at equal active parameters",
@@ -33,7 +36,7 @@ def tour_page(tour: Tour, samples: Sequence[Sample]) -> str:
             ("The numbers", html_table(headers, rows)),
             ("Loss against FLOPs, and against seconds", _losses(tour)),
             (f"Load of the experts, seed {first.seed}", _loads(first.load)),
-            ("", routing_view(samples, n_experts=len(first.load[0]), title=title)),
+            ("", routing_view(samples, n_experts=len(first.load[0]), title=title) + credited),
         ],
     )
 

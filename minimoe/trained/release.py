@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from minimoe.data.batches import Batch, validation_batches
+from minimoe.data.packaged import packaged_text
 from minimoe.data.text import Corpus, Text
 from minimoe.errors import InputError
 from minimoe.files import write_file
@@ -69,10 +70,11 @@ def _windows(corpus: Corpus, max_bytes: int | None) -> list[Batch]:
     return list(validation_batches(corpus, batch_size=16, length=LENGTH, max_bytes=max_bytes))
 
 
-def release(name: str, folder: Path, text: Text, to: Path = HERE) -> None:
+def release(name: str, folder: Path, text: Text | None = None, to: Path = HERE) -> None:
     """Write NAME.safetensors, weights in float16, and NAME.json, the card of a finished run.
 
-    `minimoe train --preset NAME --out FOLDER` has trained it in that folder, on that text.
+    `minimoe train --preset NAME --out FOLDER` has trained it in that folder, on that text; None =
+    the text that the recipe names.
 
     Raises:
         InputError: there is no such recipe, or the folder holds no such run, or one that is not
@@ -80,7 +82,9 @@ def release(name: str, folder: Path, text: Text, to: Path = HERE) -> None:
     """
     if name not in RECIPES:
         raise InputError(f"a recipe is one of {', '.join(RECIPES)}, got {name!r}")
-    recipe, digest = RECIPES[name], text_digest(text.train)
+    recipe = RECIPES[name]
+    text = text or packaged_text(recipe.text)
+    digest = text_digest(text.train)
     run = resume(folder, recipe.model, recipe.training, digest)
     if run.step < recipe.training.steps:
         raise InputError(

@@ -23,7 +23,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from minimoe import AttentionConfig, ModelConfig, MoEConfig, TrainConfig
-from minimoe.data import real_text, validation_batches
+from minimoe.data import small_text, validation_batches
 from minimoe.experiments.sweep import Trial, sweep
 from minimoe.measure.routes import dead_experts, expert_load, max_violation
 from minimoe.model.routing import Router, route
@@ -76,7 +76,7 @@ trials = {
     "balance loss": trial(replace(plain, balance_weight=0.1)),
     "selection bias": with_bias(0.003),
 }
-text = real_text()
+text = small_text()
 batches = list(validation_batches(text.validation, batch_size=32, length=32, max_bytes=2**13))
 
 # %% [markdown]

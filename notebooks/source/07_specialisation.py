@@ -20,7 +20,7 @@
 import torch
 from matplotlib import pyplot as plt
 
-from minimoe.data import decode, encode, real_text, validation_batches
+from minimoe.data import decode, encode, small_text, validation_batches
 from minimoe.measure import routes
 from minimoe.measure.bits import bits_per_byte
 from minimoe.measure.specialisation import specialisation
@@ -41,7 +41,7 @@ torch.set_num_threads(1)  # for small models a second thread costs more than it 
 
 # %%
 model = load_trained("text_moe_loss")
-held_out = real_text().validation
+held_out = small_text().validation
 (batch,) = validation_batches(held_out, batch_size=99, length=128, max_bytes=60 * 128)
 trace = routes.trace(model, batch.inputs)
 W, L = batch.inputs.shape
@@ -393,7 +393,7 @@ for d, name in enumerate(held_out.domains):
     per_character = len(text) / len(decode(text))
     print(f"{name}: {per_character:.2f} bytes per character, {bits[name]:.2f} bits per byte, "
           f"{bits[name] * per_character:.1f} bits per character")  # fmt: skip
-n_chinese = real_text().train.bytes_per_domain
+n_chinese = small_text().train.bytes_per_domain
 print(f"Chinese share of the training text: {100 * n_chinese[1] / n_chinese.sum():.1f} %")
 assert all(bits[name] < 8 for name in held_out.domains)
 

@@ -19,7 +19,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from minimoe import AttentionConfig, ModelConfig, MoEConfig, TrainConfig, Transformer
-from minimoe.data import encode, real_text
+from minimoe.data import encode, small_text
 from minimoe.experiments import probes
 from minimoe.experiments import routing_bugs as bugs
 from minimoe.experiments.routing_bugs import LINE_UP, padded, suspect
@@ -49,7 +49,7 @@ recipe = TrainConfig(
     steps=100, batch_size=8, length=64, balance_weight=0.02, expert_bias_rate=0.002
 )
 lengths = (64, 56, 48, 40, 32, 24, 16, 8)  # of the texts in a batch
-text = real_text()
+text = small_text()
 
 
 # %%

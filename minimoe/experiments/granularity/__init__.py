@@ -15,7 +15,7 @@ import torch
 
 from minimoe.config import AttentionConfig, ModelConfig, MoEConfig, TrainConfig
 from minimoe.data.batches import validation_batches
-from minimoe.data.packaged import real_text
+from minimoe.data.packaged import small_text
 from minimoe.data.text import Text
 from minimoe.experiments.granularity.layers import (
     combinations,
@@ -28,7 +28,7 @@ from minimoe.experiments.granularity.layers import (
 )
 from minimoe.files import write_file
 from minimoe.measure.bits import bits_per_byte
-from minimoe.measure.paired import Paired, paired
+from minimoe.measure.comparison import Paired, paired
 from minimoe.model.routing import Routing
 from minimoe.model.transformer import Transformer
 from minimoe.training.checkpoint import text_digest
@@ -172,7 +172,7 @@ def comparisons(measured: Mapping[str, Sequence[float]]) -> dict[str, Paired]:
 
 def make_record(path: Path) -> None:
     """Train every trial with every seed, and write the rows after each; about 10 minutes."""
-    text, rows = real_text(), []
+    text, rows = small_text(), []
     for seed in SEEDS:
         for trial, config in trials().items():
             rows.append(asdict(train_one(trial, config, seed, text)))

@@ -19,7 +19,7 @@ from minimoe.experiments.tour.measuring import contender, samples
 from minimoe.experiments.tour.plan import BATCH_SIZE, LENGTH, Plan, plan_for, plan_of
 from minimoe.experiments.tour.turns import Key, train_in_turn
 from minimoe.files import usable_folder, write_file
-from minimoe.measure.paired import MOST_SEEDS
+from minimoe.measure.comparison import MOST_SEEDS
 from minimoe.show.comparison import Comparison, Contender, Tour, comparison_rows, verdicts
 from minimoe.show.report import tour_page
 from minimoe.show.tables import text_table
@@ -110,7 +110,7 @@ def _compared(dense: Contender, moe: Contender, planned_tokens: int) -> Tour:
 def _write(out: Path, tour: Tour, runs: dict[Key, Run], seed: int, text: Text) -> None:
     """Write the page, the numbers, and the models of one seed."""
     routed = samples(runs["moe", seed].model, text.validation)
-    write_file(out / "index.html", tour_page(tour, routed))
+    write_file(out / "index.html", tour_page(tour, routed, text.credits))
     write_file(out / "tour.json", as_json(tour))
     digest = text_digest(text.train)
     for name in ("dense", "moe"):

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from minimoe.measure.paired import paired
+from minimoe.measure.comparison import paired
 from minimoe.show.comparison import Comparison, Contender, Point
 
 
