@@ -31,6 +31,7 @@ from minimoe.training.loop import (
     train,
     train_step,
 )
+from minimoe.training.reading import times_read
 
 
 def model_config(vocab_size: int = 8, **layer: Any) -> ModelConfig:
@@ -473,3 +474,14 @@ def test_a_batch_without_text_or_with_a_mask_of_numbers_is_refused(dtype: torch.
     with pytest.raises(InputError, match=f"got {0 if dtype == torch.bool else 24} tokens"):
         train_step(run, batch)
     assert run.step == 0 and not run.optimizer.state
+
+
+def test_how_often_a_domain_is_read_counts_every_target() -> None:
+    tokens = torch.zeros(300, dtype=torch.uint8)
+    domain_ids = torch.tensor([0] * 200 + [1] * 100, dtype=torch.uint8)
+    corpus = Corpus(tokens, domain_ids, ("one", "two"))
+    config = TrainConfig(steps=50, batch_size=4, length=16, domain_weights=(1.0, 0.0))
+    passes = times_read(config, corpus)
+    assert passes["all"] == pytest.approx(50 * 4 * 16 / 300)
+    assert 200 * passes["one"] + 100 * passes["two"] == pytest.approx(50 * 4 * 16)
+    assert passes["one"] > 10 * passes["two"] > 0  # a window may run on into the other domain

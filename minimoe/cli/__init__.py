@@ -38,6 +38,7 @@ EXAMPLES = """examples:
   minimoe count deepseek-v3 mixtral-8x7b        parameters, cache, FLOPs, memory
   minimoe count --all                           31 published models beside their authors' figures
   minimoe bench --quick                         the layer beside a dense one and transformers
+  minimoe experiment sparse-pays --part wrong   train stored rows again; goes on after a kill
   minimoe lab                                   the notebooks, in JupyterLab
   minimoe progress                              what you have done in them
 """

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from minimoe.data.batches import Batch, training_batch, validation_batches
-from minimoe.data.text import Corpus, Text
+from minimoe.data.batches import Batch, validation_batches
+from minimoe.data.text import Text
 from minimoe.errors import InputError
 from minimoe.experiments.matched_start import match_start_
 from minimoe.experiments.plan import RULES, TEXTS, Entry
@@ -212,16 +212,3 @@ def _row(entry: Entry, run: Run, text: Text) -> Row:
             other = shared_replaced(model, extra)
             row[name] = round(bits_per_byte(other, batches, domains)["all"], 5)
     return row
-
-
-def bytes_read(entry: Entry, corpus: Corpus, seed: int) -> dict[str, int]:
-    """How many bytes of each domain the largest budget of an entry reads."""
-    counts = torch.zeros(len(corpus.domains), dtype=torch.int64)
-    training = entry.training
-    for step in range(entry.budgets[-1]):
-        batch = training_batch(
-            corpus, batch_size=training.batch_size, length=training.length, seed=seed, step=step,
-            domain_weights=training.domain_weights,
-        )  # fmt: skip
-        counts += torch.bincount(batch.domain_ids.flatten(), minlength=len(corpus.domains))
-    return dict(zip(corpus.domains, counts.tolist(), strict=True))

@@ -25,6 +25,7 @@ from minimoe.trained import HERE, LENGTH, RECIPES
 from minimoe.trained.models import CHOSEN
 from minimoe.training.checkpoint import resume, text_digest
 from minimoe.training.loop import Hook, Run
+from minimoe.training.reading import times_read
 
 PROBE_BYTES = 2304  # of validation text, 3 windows of each domain
 SNAPSHOT_STEPS = (25, 50, 100, 200, 400, 800, 1600, 2400, 3200, 4000)
@@ -124,6 +125,7 @@ def _card(
         "train_config": asdict(recipe.training),
         "seeds": {"weights": recipe.training.seed, "batches": recipe.training.seed},
         "text": {"sha256": digest, "bytes": dict(n_bytes)},
+        "times_read": times_read(recipe.training, text.train),
         "tokens": last.tokens,
         "hours": round(last.seconds / 3600, 2),
         "hours_undisturbed": round(_undisturbed_seconds(run) / 3600, 2),
