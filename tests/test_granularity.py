@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 from texts import the_small_text
 
-from minimoe.config import MoEConfig, TrainConfig
+from minimoe.config import MoEConfig, TrainConfig, train_config_from
 from minimoe.data.batches import validation_batches
 from minimoe.data.text import Text
 from minimoe.errors import InputError
@@ -209,7 +209,7 @@ def text() -> Text:
 
 def test_the_record_holds_every_trial_with_every_seed_of_the_recipe_that_stands_here() -> None:
     stored = json.loads(RECORD.read_text(encoding="utf-8"))
-    assert stored["training"] == json.loads(json.dumps(asdict(TRAINING)))
+    assert train_config_from(stored["training"]) == TRAINING
     assert stored["text_sha256"] == text_digest(the_small_text().train)
     rows = record()
     assert [(row.seed, row.trial) for row in rows] == list(itertools.product(SEEDS, trials()))
