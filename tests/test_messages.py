@@ -42,8 +42,10 @@ from minimoe.data.sources import ENCYCLOPEDIA, SENTENCE_PAIRS, read_source
 from minimoe.data.text import Corpus, Text
 from minimoe.experiments.granularity import finer
 from minimoe.experiments.routed import routed_sample
+from minimoe.experiments.rows import bits_of, read_rows
 from minimoe.experiments.sweep import Trial, sweep
 from minimoe.experiments.tour import run_tour
+from minimoe.experiments.without_shared import shared_replaced
 from minimoe.files import usable_folder, write_file
 from minimoe.formulas.energy import estimated_joules, horowitz
 from minimoe.formulas.flops import count_flops
@@ -51,6 +53,7 @@ from minimoe.formulas.memory import expected_experts, weight_bytes
 from minimoe.formulas.roofline import Prediction, dense_work
 from minimoe.measure.bits import bits_per_byte
 from minimoe.measure.comparison import paired
+from minimoe.measure.law import Point, fit_law
 from minimoe.measure.leakage import leakage
 from minimoe.measure.routes import trace, without_expert
 from minimoe.measure.specialisation import specialisation
@@ -90,6 +93,9 @@ def model(**changes: Any) -> ModelConfig:
 
 def training(**changes: Any) -> TrainConfig:
     return TrainConfig(**{"steps": 10, **changes})
+
+
+A_ROW = b'{"name": "a", "seed": 0, "steps": 8}\n'
 
 
 def built(**changes: Any) -> Transformer:
@@ -520,6 +526,16 @@ REFUSALS: list[tuple[str, Act, str]] = [
      "seeds must lie in [1, 10], got 11"),
     ("an expert in 3 parts of 4", lambda _: finer(moe(normalize_weights=False), 3),
      "parts must divide d_expert=4, got 3"),
+    ("rows: a line that is no row", lambda folder: read_rows(folder_with(folder, r=b"[]\n") / "r"),
+     "line 1 of {folder}/r is not a row; delete it"),
+    ("rows: one stands twice", lambda folder: read_rows(folder_with(folder, r=2 * A_ROW) / "r"),
+     "{folder}/r has a second row of ('a', 0, 8) in line 2; delete one"),
+    ("rows: none of that name", lambda _: bits_of([], "moe-3", 8),
+     "no row of 'moe-3' at 8 steps"),
+    ("no shared expert to remove", lambda _: shared_replaced(built(), 1),
+     "shared experts can only be removed from a model that has some, got 0"),
+    ("a law of one point", lambda _: fit_law([Point(1, 1, 1, 1.0)]),
+     "a law of 6 numbers needs at least 7 points, got 1"),
     ("a pair of one seed", lambda _: paired([1.0], [1.0]),
      "both sides need the same 2 to 10 seeds, got 1 and 1 numbers"),
     ("a routing view of no text", lambda _: routed_sample(built(), b"", "a"),
