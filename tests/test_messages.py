@@ -533,7 +533,7 @@ REFUSALS: list[tuple[str, Act, str]] = [
     ("rows: none of that name", lambda _: bits_of([], "moe-3", 8),
      "no row of 'moe-3' at 8 steps"),
     ("no shared expert to remove", lambda _: shared_replaced(built(), 1),
-     "shared experts can only be removed from a model that has some, got 0"),
+     "the model needs at least 1 shared expert to remove, got 0"),
     ("a law of one point", lambda _: fit_law([Point(1, 1, 1, 1.0)]),
      "a law of 6 numbers needs at least 7 points, got 1"),
     ("a pair of one seed", lambda _: paired([1.0], [1.0]),

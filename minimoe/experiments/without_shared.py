@@ -17,7 +17,7 @@ def shared_replaced(model: Transformer, n_more: int) -> Transformer:
     """
     moe = model.config.moe
     if moe is None or not moe.n_shared_experts:
-        raise InputError("shared experts can only be removed from a model that has some, got 0")
+        raise InputError("the model needs at least 1 shared expert to remove, got 0")
     layer = replace(moe, n_shared_experts=0, top_k=moe.top_k + n_more, d_shared=None,
                     gate_shared=False)  # fmt: skip
     rule = model.moe_layers()[0].router.rule
