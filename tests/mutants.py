@@ -718,8 +718,8 @@ MUTANTS = (
     Mutant(
         "a trunk behind its rows",
         "minimoe/experiments/runner.py",
-        "for budget in entry.budgets[len(rows) :]:",
-        "for budget in entry.budgets:",
+        "steps for steps in entry.budgets if steps not in done",
+        "steps for steps in entry.budgets",
         "tests/test_experiment.py",
     ),
     Mutant(

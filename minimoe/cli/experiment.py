@@ -53,8 +53,8 @@ def _chosen(plan: "Plan", options: argparse.Namespace) -> list["Entry"]:
     for part in parts:
         if part not in plan.parts:
             raise InputError(f"a part is one of {', '.join(plan.parts)}, got {part!r}")
-    chosen = {entry.name: entry for part in parts for entry in plan.parts[part]}
-    return [replace(entry, seeds=entry.seeds[: options.seeds]) for entry in chosen.values()]
+    chosen = dict.fromkeys(entry for part in parts for entry in plan.parts[part])
+    return [replace(entry, seeds=entry.seeds[: options.seeds]) for entry in chosen]
 
 
 def _train(options: argparse.Namespace, entries: list["Entry"]) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ class Entry:
     the steps before that (arXiv 2405.18392), so the runner computes these once.
 
     Attributes:
-        name: of the configuration; unique in its plan.
+        name: of the configuration; entries of one name differ only in seeds and budgets.
         model: what is trained.
         training: of the largest budget; its decay_share is set.
         budgets: steps of the runs, rising; the last is training.steps.
@@ -120,5 +120,4 @@ class Plan:
     @property
     def entries(self) -> tuple[Entry, ...]:
         """All entries, each once, in the order in which they are trained."""
-        unique = {entry.name: entry for part in self.parts.values() for entry in part}
-        return tuple(unique.values())
+        return tuple(dict.fromkeys(entry for part in self.parts.values() for entry in part))

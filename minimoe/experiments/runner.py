@@ -133,10 +133,13 @@ def train_entry(
     """
     (seed,) = entry.seeds
     text = TEXTS[entry.text]()
-    folder = None if checkpoints is None else checkpoints / f"{entry.name}-{seed}"
+    folder = (
+        None if checkpoints is None else checkpoints / f"{entry.name}-{seed}-{entry.budgets[-1]}"
+    )
     rows = [] if folder is None else read_rows(folder / ROWS)
     trunk = _trunk(entry, seed, text, folder)
-    for budget in entry.budgets[len(rows) :]:
+    done = {row["steps"] for row in rows}
+    for budget in (steps for steps in entry.budgets if steps not in done):
         config, run = entry.run_of(budget, seed), trunk
         if budget < entry.budgets[-1]:
             train(

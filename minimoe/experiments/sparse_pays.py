@@ -14,6 +14,7 @@ from minimoe.experiments.plan import Entry, Plan
 
 LENGTH, TOKENS = 128, 512  # positions of a window, and tokens of a step
 SEEDS = (0, 1, 2, 3, 4)
+FRESH_SEEDS = (5, 6, 7, 8, 9)  # of the stated test alone
 TUNING_SEEDS = (100, 101)  # no compared run has these
 WARMUP = 64  # steps
 LIVE, SHORT, BASE, LONG = 128, 512, 1024, 2048  # steps of 512 bytes
@@ -22,8 +23,13 @@ EXPERTS = (2, 4, 8, 16, 32, 64)
 # The best rates of the part "tuning" at 4 windows a step, for dense and for MoE. On equal bytes a
 # smaller batch reaches a lower loss and takes more seconds: the part "batch" compares there too.
 LEARNING_RATE = {"dense": 4e-3, "moe": 4e-3}
-TUNED_RATES = (2e-3, 4e-3, 8e-3, 16e-3)
-TUNED_BATCHES = (2, 4, 8)
+TUNED_RATES = {
+    2: (1e-3, 2e-3, 4e-3, 8e-3, 16e-3),
+    4: (2e-3, 4e-3, 8e-3, 16e-3),
+    8: (2e-3, 4e-3, 8e-3, 16e-3),
+}
+LONG_RATES = (2e-3, 2.8e-3, 4e-3)  # tried again at the budgets that are compared
+LARGEST_RATE = 16e-3  # far from the best: one seed is enough
 
 
 def dense(d_model: int = 64, width: int = 2) -> ModelConfig:
@@ -75,19 +81,57 @@ def _entry(
     return Entry(name=name, model=model, training=recipe, budgets=budgets, seeds=seeds, **fields)
 
 
+def _pair() -> dict[str, ModelConfig]:
+    return {"dense": dense(), "moe-16": moe(16)}
+
+
 def _tuning() -> tuple[Entry, ...]:
     """Learning rates and batch sizes, as many for dense as for MoE, on the same bytes."""
-    return tuple(
+    grid = (
         _entry(
             f"tuning {name}, batch {batch}, rate {rate:g}",
             model,
             [BASE * 4 // batch],
-            seeds=TUNING_SEEDS,
+            seeds=TUNING_SEEDS[: 1 if rate == LARGEST_RATE else 2],
             change={"batch_size": batch, "learning_rate": rate},
         )
-        for batch in TUNED_BATCHES
-        for rate in TUNED_RATES
-        for name, model in {"dense": dense(), "moe-16": moe(16)}.items()
+        for batch, rates in TUNED_RATES.items()
+        for rate in rates
+        for name, model in _pair().items()
+    )
+    longer = (
+        _entry(
+            f"tuning {name}, {LONG} steps, rate {rate:g}",
+            model,
+            [BASE, LONG],
+            seeds=TUNING_SEEDS,
+            change={"learning_rate": rate},
+        )
+        for rate in LONG_RATES
+        for name, model in _pair().items()
+    )
+    return (*longer, *grid)
+
+
+def _widths() -> tuple[Entry, ...]:
+    """Learning rates for the other widths, on the bytes of BASE steps."""
+    models = {
+        "dense, d_model 128": (dense(128), (1e-3, 2e-3, 4e-3)),
+        "moe-16, d_model 128": (moe(16, 128), (1e-3, 2e-3, 4e-3)),
+        "dense, d_model 32": (dense(32), (4e-3, 8e-3)),
+        "moe-16, d_model 32": (moe(16, 32), (4e-3, 8e-3)),
+        "dense as large as moe-16": (dense(width=16), (2e-3, 4e-3)),
+    }
+    return tuple(
+        _entry(
+            f"tuning {name}, rate {rate:g}",
+            model,
+            [BASE],
+            seeds=TUNING_SEEDS[:1],
+            change={"learning_rate": rate},
+        )
+        for name, (model, rates) in models.items()
+        for rate in rates
     )
 
 
@@ -108,91 +152,108 @@ def _equal_total() -> tuple[Entry, ...]:
     )
 
 
+def _test() -> tuple[Entry, ...]:
+    """The stated test: moe-16 minus dense after LONG steps, on seeds that nobody has looked at.
+
+    Written down before these seeds ran: paired Student's t, two-sided, 95 %.
+    """
+    return tuple(
+        _entry(name, model, (SHORT, BASE, LONG), seeds=FRESH_SEEDS)
+        for name, model in _pair().items()
+    )
+
+
 def _batch() -> tuple[Entry, ...]:
-    """dense and moe-16 on equal bytes with half and twice the batch, at the best rates of these."""
-    rates = {2: 2e-3, 8: 4e-3}
+    """dense and moe-16 on equal bytes with half the batch, at the best rate of the tuning there."""
     return tuple(
         _entry(
-            f"{name}, batch {batch}",
-            model,
-            [LONG * 4 // batch],
-            change={"batch_size": batch, "learning_rate": rate},
+            f"{name}, batch 2", model, [2 * LONG], change={"batch_size": 2, "learning_rate": 2e-3}
         )
-        for batch, rate in rates.items()
-        for name, model in {"dense": dense(), "moe-16": moe(16)}.items()
+        for name, model in _pair().items()
     )
 
 
 def _longer() -> tuple[Entry, ...]:
-    """Four times the tokens."""
-    return tuple(
-        _entry(f"{name}, longer", model, [4 * LONG])
-        for name, model in {"moe-16": moe(16), "moe-64": moe(64)}.items()
-    )
+    """Two and four times the tokens, as dense has them in "equal-active"."""
+    return (_entry("moe-16", moe(16), (2 * LONG, 4 * LONG)),)
+
+
+def _scaled(n_experts: int, **layer: Any) -> ModelConfig:
+    """A model whose K weights sum to K: an expert starts as large as dense's, and learns as fast.
+
+    With weights that sum to 1, matching the first outputs makes the experts larger by K, and a
+    step of AdamW, whose size is absolute, then moves them less.
+    """
+    return moe(n_experts, route_scale=float(layer.get("top_k", 2)), **layer)
+
+
+SCALED = "moe-16, weights sum to K"
+
+
+def _scale() -> tuple[Entry, ...]:
+    """The base of the parts below. With its router dead, it is dense in another form."""
+    return (_entry(SCALED, _scaled(16), (BASE, LONG)),)
 
 
 def _wrong() -> tuple[Entry, ...]:
-    """Runs that must come out worse: routers that learn nothing, and untuned learning rates."""
+    """Runs that must come out otherwise: routers that learn nothing, and an untuned rate."""
     routers = (
-        _entry(f"moe-16, {rule} router", moe(16), [BASE], rule=rule) for rule in ("dead", "frozen")
+        _entry(f"{SCALED}, {rule} router", _scaled(16), [BASE], rule=rule)
+        for rule in ("dead", "frozen")
     )
     rates = (
         _entry(
-            f"{name}, rate x {factor:g}",
+            f"{name}, rate / 4",
             model,
             [BASE],
-            change={"learning_rate": factor * LEARNING_RATE[name.partition("-")[0]]},
+            change={"learning_rate": LEARNING_RATE[name.partition("-")[0]] / 4},
         )
-        for name, model in {"dense": dense(), "moe-16": moe(16)}.items()
-        for factor in (0.25, 4)
+        for name, model in _pair().items()
     )
     return (*routers, *rates)
 
 
 def _one_change() -> tuple[Entry, ...]:
-    """moe-16 with one thing changed at a time; all have moe-16's total parameters but for K."""
-    one: dict[str, Any] = {
-        "score_function": "sigmoid",
-        "normalize_weights": False,
-        "route_scale": 2.0,
-    }
-    parts = {
-        "1 part": moe(8, d_expert=128, top_k=1, **one),
-        "4 parts": moe(32, d_expert=32, top_k=4),
-        "8 parts": moe(64, d_expert=16, top_k=8),
-        "K = 1": moe(16, top_k=1, **one),
-        "K = 4": moe(16, top_k=4),
-        "first layer dense": replace(moe(16), dense_layers=(0,), d_ff=128),
+    """The scaled moe-16 with one thing changed at a time, and a sigmoid base for K = 1."""
+    one: dict[str, Any] = {"score_function": "sigmoid", "normalize_weights": False}
+    single = {**one, "top_k": 1, "route_scale": 2.0}
+    models = {
+        "4 parts": _scaled(32, d_expert=32, top_k=4),
+        "8 parts": _scaled(64, d_expert=16, top_k=8),
+        "K = 4": _scaled(16, top_k=4),
+        "first layer dense": replace(_scaled(16), dense_layers=(0,), d_ff=128),
+        "sigmoid": moe(16, **one, route_scale=2.0),
+        "sigmoid, K = 1": moe(16, **single),
+        "sigmoid, 1 part": moe(8, d_expert=128, **single),
     }
     shared = {
-        "1 shared": moe(15, top_k=1, n_shared_experts=1, **one),
-        "4 parts, 1 shared": moe(31, d_expert=32, top_k=3, n_shared_experts=1),
+        "sigmoid, 1 shared": moe(15, n_shared_experts=1, **single),
+        "4 parts, 1 shared": _scaled(31, d_expert=32, top_k=3, n_shared_experts=1),
     }
-    losses = {f"loss {w:g}": {"balance_weight": w} for w in (0.0, 0.002, 0.2)}
-    rates = {
-        f"bias {r:g}": {"balance_weight": 0.0, "expert_bias_rate": r} for r in (1e-4, 1e-3, 1e-2)
-    }
+    losses = {f"loss {w:g}": {"balance_weight": w} for w in (0.0, 0.2)}
+    rates = {f"bias {r:g}": {"balance_weight": 0.0, "expert_bias_rate": r} for r in (1e-3, 1e-2)}
+    biased = _scaled(16, use_expert_bias=True)
     return (
-        *(_entry(f"moe-16, {name}", model, [BASE]) for name, model in parts.items()),
+        *(_entry(f"moe-16, {name}", model, [BASE]) for name, model in models.items()),
         *(_entry(f"moe-16, {name}", m, [BASE], probe_shared=True) for name, m in shared.items()),
-        *(_entry(f"moe-16, {name}", moe(16), [BASE], change=c) for name, c in losses.items()),
-        *(
-            _entry(f"moe-16, {name}", moe(16, use_expert_bias=True), [BASE], change=change)
-            for name, change in rates.items()
-        ),
+        *(_entry(f"moe-16, {name}", _scaled(16), [BASE], change=c) for name, c in losses.items()),
+        *(_entry(f"moe-16, {name}", biased, [BASE], change=c) for name, c in rates.items()),
     )
 
 
 def _law() -> tuple[Entry, ...]:
-    """The same models half as wide. Their learning rate is twice that of d_model 64."""
-    models = {"dense": dense(32)} | {f"moe-{n}": moe(n, 32) for n in (4, 16, 64)}
+    """The same models half as wide."""
+    models = {"dense": dense(32)} | {f"moe-{n}": moe(n, 32) for n in (16, 64)}
     return tuple(
         _entry(f"{name}, d_model 32", model, (SHORT, BASE, LONG)) for name, model in models.items()
     )
 
 
 def _predicted() -> tuple[Entry, ...]:
-    """Models of 9 times the training FLOPs of the largest that a law is fitted to."""
+    """Models of 9 times the training FLOPs of the largest that a law is fitted to.
+
+    A law is fitted to runs of at most LONG steps; longer ones are held out.
+    """
     return tuple(
         _entry(f"{name}, d_model 128", model, [3 * LONG], seeds=SEEDS[:2])
         for name, model in {"dense": dense(128), "moe-16": moe(16, 128)}.items()
@@ -201,10 +262,9 @@ def _predicted() -> tuple[Entry, ...]:
 
 def _languages() -> tuple[Entry, ...]:
     """Sixteen synthetic languages, whose smallest possible loss is known."""
-    models = {"dense": dense()} | {f"moe-{n}": moe(n) for n in (4, 16, 64)}
     return tuple(
-        _entry(f"{name}, languages", model, [SHORT, BASE], text="languages")
-        for name, model in models.items()
+        _entry(f"{name}, languages", model, [BASE, LONG], text="languages")
+        for name, model in _pair().items()
     )
 
 
@@ -214,13 +274,16 @@ PLAN = Plan(
     parts={
         "tuning": _tuning(),
         "equal-active": _equal_active(),
-        "equal-total": _equal_total(),
+        "test": _test(),
+        "scale": _scale(),
         "wrong": _wrong(),
-        "batch": _batch(),
         "longer": _longer(),
-        "one-change": _one_change(),
+        "widths": _widths(),
         "law": _law(),
         "predicted": _predicted(),
+        "equal-total": _equal_total(),
+        "one-change": _one_change(),
+        "batch": _batch(),
         "languages": _languages(),
     },
 )
