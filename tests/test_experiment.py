@@ -20,18 +20,21 @@ from minimoe.config import TrainConfig
 from minimoe.data import small_text, training_batch
 from minimoe.errors import InputError
 from minimoe.experiments import runner
+from minimoe.experiments.costs import measure_costs
 from minimoe.experiments.matched_start import FIRST_STD, first_outputs, match_start_
-from minimoe.experiments.plan import Entry
+from minimoe.experiments.plan import RULES, Entry
 from minimoe.experiments.rows import append_row, key_of, read_rows, stored_rows
 from minimoe.experiments.runner import run_plan, train_entry
 from minimoe.experiments.sparse_pays import LONG, PLAN, TUNED_RATES, dense, moe, training
 from minimoe.experiments.without_shared import shared_replaced
 from minimoe.formulas.flops import count_flops
 from minimoe.formulas.parameters import count_parameters
+from minimoe.model.feed_forward import SwiGLU
 from minimoe.model.transformer import Transformer
 from minimoe.training.loop import Run, learning_rate, next_batch, start, train, train_step
 
 TIMES = ("step_seconds", "machine")
+WIDE = replace(dense(32, width=32), n_layers=1)
 
 
 def small_entry(**changes: Any) -> Entry:
@@ -96,6 +99,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from minimoe.experiments import runner
+from minimoe.experiments.costs import measure_costs
 from test_experiment import small_entry
 if __name__ == "__main__":
     entries = [small_entry(name=name, seeds=(0, 1)) for name in ("one", "two")]
@@ -177,7 +181,8 @@ def test_a_row_that_stands_twice_or_is_no_row_is_refused(tmp_path: Path) -> None
 
 def test_every_design_starts_with_outputs_of_one_size() -> None:
     batch = training_batch(small_text().train, batch_size=4, length=64, seed=0, step=0)
-    designs = [dense(), dense(width=8), *(entry.model for entry in PLAN.parts["one-change"])]
+    changed = (entry.model for entry in PLAN.parts["one-change"])
+    designs = [dense(), dense(width=8), *dict.fromkeys(changed)]
     for config in designs:
         model = Transformer(config, 0)
         match_start_(model, batch)
@@ -187,7 +192,7 @@ def test_every_design_starts_with_outputs_of_one_size() -> None:
 @pytest.mark.parametrize("rule", ["dead", "frozen"])
 def test_a_wrong_router_never_learns(rule: str) -> None:
     config = replace(moe(8, 32), n_layers=1)
-    run = start(config, TrainConfig(steps=4, length=32), rule=runner.RULES[rule])
+    run = start(config, TrainConfig(steps=4, length=32), rule=RULES[rule])
     before = run.model.moe_layers()[0].router.weight.clone()
     _, routings = train_step(run, next_batch(run, small_text().train))
     weight = run.model.moe_layers()[0].router.weight
@@ -236,7 +241,9 @@ def test_the_predicted_models_take_eight_times_the_flops_of_the_largest_fitted()
 
 
 def test_stored_rows_are_of_the_plan_as_it_is() -> None:
-    digests = {entry.name: entry.digest for entry in PLAN.entries}
+    digests: dict[str, str] = {}
+    for entry in PLAN.entries:
+        assert digests.setdefault(entry.name, entry.digest) == entry.digest, entry.name
     rows = stored_rows(PLAN.name)
     assert rows and all(row["config"] == digests[row["name"]] for row in rows)
 
@@ -249,6 +256,35 @@ def test_the_plan_trains_with_the_best_tuned_rate_of_its_batch(kind: str) -> Non
     for row in stored_rows(PLAN.name):
         if row["name"].startswith(beginning):
             bits.setdefault(row["name"].removeprefix(beginning), []).append(row["bits"]["all"])
-    assert len(bits) == len(TUNED_RATES)
+    assert len(bits) == len(TUNED_RATES[config.batch_size])
     best = min(bits, key=lambda rate: mean(bits[rate]))
     assert best == f"{config.learning_rate:g}"
+
+
+def test_the_costs_of_a_step_hold_its_parameters_and_what_it_keeps() -> None:
+    entries = [replace(small_entry(), name="small"), small_entry(name="wide", model=WIDE)]
+    costs = measure_costs(entries, rounds=2, warm_up=1)["steps"]
+    for entry in entries:
+        assert costs[entry.name]["parameter_bytes"] == 16 * count_parameters(entry.model).total
+        assert len(costs[entry.name]["seconds"]) == 2
+    kept = {name: cost["activation_bytes"] for name, cost in costs.items()}
+    assert 1.2 * kept["small"] < kept["wide"] < 10 * kept["small"]
+
+
+def test_a_dead_router_with_weights_that_sum_to_k_is_a_dense_layer() -> None:
+    entry = next(e for e in PLAN.parts["wrong"] if e.rule == "dead")
+    model = Transformer(replace(entry.model, n_layers=1), 0, RULES["dead"]).double()
+    layer, x = model.moe_layers()[0], torch.randn(40, 64, dtype=torch.float64)
+    dense_layer = SwiGLU(64, 128).double()
+    gates, ups = zip(*(layer.experts.gate_up[e].chunk(2) for e in (0, 1)), strict=True)
+    with torch.no_grad():
+        dense_layer.gate_up.copy_(torch.cat([*gates, *ups]))
+        dense_layer.down.copy_(torch.cat([layer.experts.down[e] for e in (0, 1)], dim=1))
+    assert torch.allclose(layer(x)[0], dense_layer(x), atol=1e-12)
+
+
+def test_the_stated_test_has_seeds_that_no_other_part_trains() -> None:
+    others = {
+        s for name, part in PLAN.parts.items() if name != "test" for e in part for s in e.seeds
+    }
+    assert not others & {s for e in PLAN.parts["test"] for s in e.seeds}

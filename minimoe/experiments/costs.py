@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from minimoe.data.batches import Batch
+from minimoe.data.text import Corpus
 from minimoe.experiments.plan import RULES, TEXTS, Entry
 from minimoe.experiments.rows import STORED, machine
 from minimoe.measure.timing import time_interleaved
@@ -21,27 +22,36 @@ def measure_costs(
     entries: Iterable[Entry],
     *,
     rounds: int = 15,
+    warm_up: int = 20,
     progress: Callable[[int, int], Iterable[int]] = range,
 ) -> dict[str, Any]:
-    """Time one training step of each entry, in turns, and count the bytes that it holds.
+    """Time training steps of each entry, in turns and on one thread, and count the bytes held.
 
     Returns:
         By name: seconds of each round, bytes of weights, gradients and moments, and bytes that
         the forward pass keeps for the backward pass.
     """
-    runs = {e.name: _started(e) for e in entries}
-    batches = {name: next_batch(run, TEXTS["real"]().train) for name, run in runs.items()}
-    steps = {name: partial(train_step, run, batches[name]) for name, run in runs.items()}
-    timings = time_interleaved(steps, rounds=rounds, progress=progress)
-    found = {
-        name: {
-            "seconds": [round(s, 5) for s in timings[name].seconds],
-            "parameter_bytes": BYTES_PER_PARAMETER * _n_parameters(run),
-            "activation_bytes": activation_bytes(run, batches[name]),
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the runner trains
+    try:
+        runs, corpus = {e.name: _started(e) for e in entries}, TEXTS["real"]().train
+        steps = {name: partial(_next_step, run, corpus) for name, run in runs.items()}
+        timings = time_interleaved(steps, rounds=rounds, warm_up=warm_up, progress=progress)
+        found = {
+            name: {
+                "seconds": [round(s, 5) for s in timings[name].seconds],
+                "parameter_bytes": BYTES_PER_PARAMETER * _n_parameters(run),
+                "activation_bytes": activation_bytes(run, next_batch(run, corpus)),
+            }
+            for name, run in runs.items()
         }
-        for name, run in runs.items()
-    }
-    return {"machine": machine(), "threads": torch.get_num_threads(), "steps": found}
+        return {"machine": machine(), "threads": torch.get_num_threads(), "steps": found}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _next_step(run: Run, corpus: Corpus) -> None:
+    train_step(run, next_batch(run, corpus))
 
 
 def _started(entry: Entry) -> Run:

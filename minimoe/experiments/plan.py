@@ -15,7 +15,7 @@ from minimoe.experiments.wrong_routers import dead_router, frozen_router
 from minimoe.formulas.flops import count_flops
 from minimoe.model.routing import RoutingRule
 
-# 16 languages of 64 symbols, each symbol with 8 possible successors; a window holds one language.
+# 16 languages of 64 symbols, each symbol with 8 possible successors. A segment holds one language.
 SYMBOLS, SUCCESSORS, SEGMENT = 64, 8, 128
 LANGUAGES = tuple(
     markov_language(n_symbols=SYMBOLS, n_successors=SUCCESSORS, seed=seed) for seed in range(16)

@@ -32,7 +32,7 @@ from minimoe.training.checkpoint import latest_checkpoint, resume, save_checkpoi
 from minimoe.training.loop import Hook, Run, next_batch, start, train
 
 Row = dict[str, Any]
-JUDGED_BYTES = 2**16  # of validation text, an equal share for each domain
+JUDGED_BYTES = 2**16  # of validation text: as many windows of each domain
 ROWS = "rows.jsonl"  # of an unfinished entry, beside its checkpoint
 
 
