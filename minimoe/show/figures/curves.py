@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
@@ -73,6 +74,8 @@ def plot_seeds(ax: Axes, curves: Curves, xlabel: str, ylabel: str) -> None:
             label = f"{label} (mean of {len(ys)} seeds)"
         means[label] = (xs.mean(0), ys.mean(0))
     plot_curves(ax, means, xlabel, ylabel)
+    for end in ax.texts:  # often on the lines of another label
+        end.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
 def plot_predicted(
