@@ -40,7 +40,7 @@ def test_every_command_it_shows_is_a_command() -> None:
 
     usage = parser().format_help()
     for name in set(re.findall(r"^minimoe (\w+)", README, flags=re.MULTILINE)):
-        assert re.search(rf"^ +{name} ", usage, flags=re.MULTILINE), name
+        assert re.search(rf"^ +{name}\s", usage, flags=re.MULTILINE), name
 
 
 def test_every_file_it_points_to_is_there() -> None:
