@@ -31,7 +31,7 @@ from minimoe.formulas.flops import count_flops
 from minimoe.formulas.parameters import count_parameters
 from minimoe.model.feed_forward import SwiGLU
 from minimoe.model.transformer import Transformer
-from minimoe.training.loop import Run, learning_rate, next_batch, start, train, train_step
+from minimoe.training.loop import Run, next_batch, start, train, train_step
 
 TIMES = ("step_seconds", "machine")
 WIDE = replace(dense(32, width=32), n_layers=1)
@@ -54,13 +54,6 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "JUDGED_BYTES", 2**11)
-
-
-def test_a_plateau_and_a_line_have_their_documented_rates() -> None:
-    config = TrainConfig(steps=1000, learning_rate=0.003, warmup_share=0.05, decay_share=0.2)
-    rates = [learning_rate(config, step) for step in (25, 50, 800, 900, 1000)]
-    assert rates == pytest.approx([0.0015, 0.003, 0.003, 0.00165, 0.0003])
-    assert config.decay_begins == 800
 
 
 def test_a_row_of_a_budget_is_a_run_of_its_own_length() -> None:

@@ -76,6 +76,13 @@ def test_the_learning_rate_has_its_documented_values() -> None:
     assert middle == pytest.approx((0.003 + 0.0003) / 2, rel=1e-12)
 
 
+def test_a_plateau_and_a_line_have_their_documented_rates() -> None:
+    config = TrainConfig(steps=1000, learning_rate=0.003, warmup_share=0.05, decay_share=0.2)
+    rates = [learning_rate(config, step) for step in (25, 50, 800, 900, 1000)]
+    assert rates == pytest.approx([0.0015, 0.003, 0.003, 0.00165, 0.0003])
+    assert config.decay_begins == 800
+
+
 def test_the_learning_rate_rises_to_its_peak_and_then_falls_to_the_end() -> None:
     config = TrainConfig(steps=200, warmup_share=0.1)
     rates = [learning_rate(config, step) for step in range(1, 201)]
