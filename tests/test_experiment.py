@@ -200,6 +200,7 @@ def test_shared_experts_are_removed_and_routed_ones_put_in_their_place() -> None
     fewer, instead = shared_replaced(model, 0), shared_replaced(model, 1)
     assert fewer(tokens)[1][0].expert_ids.shape == (32, 2)
     chosen = instead(tokens)[1][0].expert_ids
+    assert chosen.shape == (32, 3)
     assert torch.equal(chosen[:, :2], model(tokens)[1][0].expert_ids)
     with pytest.raises(InputError, match="got 0$"):
         shared_replaced(fewer, 0)
