@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimoe.config import TrainConfig
-from minimoe.data import small_text, training_batch
+from minimoe.data import Batch, small_text, training_batch
 from minimoe.errors import InputError
 from minimoe.experiments import runner
 from minimoe.experiments.costs import measure_costs
-from minimoe.experiments.matched_start import FIRST_STD, first_outputs, match_start_
+from minimoe.experiments.matched_start import FIRST_STD, match_start_
 from minimoe.experiments.plan import RULES, Entry
 from minimoe.experiments.rows import append_row, key_of, read_rows, stored_rows
 from minimoe.experiments.runner import run_plan, train_entry
@@ -170,6 +170,20 @@ def test_a_row_that_stands_twice_or_is_no_row_is_refused(tmp_path: Path) -> None
     file.write_text(line + "[]\n")
     with pytest.raises(InputError, match="line 2 of .* is not a row"):
         read_rows(file)
+
+
+def first_outputs(model: Transformer, batch: Batch) -> list[float]:
+    """Standard deviation of each feed-forward layer's output."""
+    found: list[float] = []
+
+    def measure(_layer: Any, _inputs: Any, output: Any) -> None:
+        found.append(float((output[0] if isinstance(output, tuple) else output).std()))
+
+    for block in model.layers():
+        block.ff.register_forward_hook(measure)
+    with torch.no_grad():
+        model(batch.inputs)
+    return found
 
 
 def test_every_design_starts_with_outputs_of_one_size() -> None:

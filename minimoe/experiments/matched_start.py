@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 from minimoe.data.batches import Batch
-from minimoe.model.feed_forward import GeluMLP, SwiGLU
 from minimoe.model.moe import MoE
 from minimoe.model.transformer import Transformer
 
@@ -40,21 +39,3 @@ def match_start_(model: Transformer, batch: Batch) -> None:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def first_outputs(model: Transformer, batch: Batch) -> list[float]:
-    """Standard deviation of each feed-forward layer's output."""
-    found: list[float] = []
-
-    def measure(_layer: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, object]) -> None:
-        found.append(float((output[0] if isinstance(output, tuple) else output).std()))
-
-    layers = [block.ff for block in model.layers() if isinstance(block.ff, (MoE, SwiGLU, GeluMLP))]
-    hooks = [layer.register_forward_hook(measure) for layer in layers]
-    try:
-        with torch.no_grad():
-            model(batch.inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
