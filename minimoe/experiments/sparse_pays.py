@@ -18,11 +18,21 @@ FRESH_SEEDS = (5, 6, 7, 8, 9)  # of the stated test alone
 TUNING_SEEDS = (100, 101)  # no compared run has these
 WARMUP = 64  # steps
 LIVE, SHORT, BASE, LONG = 128, 512, 1024, 2048  # steps of 512 bytes
+# A law is fitted to runs of BASE to FITTED steps. Longer runs are held out.
+FITTED, LONGEST, PREDICTED = 4096, 8192, 10_496
 EXPERTS = (2, 4, 8, 16, 32, 64)
 
 # The best rates of the part "tuning" at 4 windows a step, for dense and for MoE. On equal bytes a
 # smaller batch reaches a lower loss and takes more seconds: the part "batch" compares there too.
 LEARNING_RATE = {"dense": 4e-3, "moe": 4e-3}
+# The best of the part "widths" for other values of d_model; at 96, the geometric mean of its
+# neighbours.
+RATE_OF_WIDTH = {
+    32: {"dense": 8e-3, "moe": 8e-3},
+    64: LEARNING_RATE,
+    96: {"dense": 2.8e-3, "moe": 2e-3},
+    128: {"dense": 2e-3, "moe": 1e-3},
+}
 TUNED_RATES = {
     2: (1e-3, 2e-3, 4e-3, 8e-3, 16e-3),
     4: (2e-3, 4e-3, 8e-3, 16e-3),
@@ -56,12 +66,12 @@ def _attention(d_model: int) -> AttentionConfig:
     )
 
 
-def training(kind: str, steps: int, **changes: Any) -> TrainConfig:
+def training(kind: str, steps: int, d_model: int = 64, **changes: Any) -> TrainConfig:
     """The tuned training of dense or MoE models, of this many steps of 512 bytes."""
     fields = {
         "batch_size": TOKENS // LENGTH,
         "length": LENGTH,
-        "learning_rate": LEARNING_RATE[kind],
+        "learning_rate": RATE_OF_WIDTH[d_model][kind],
         "warmup_share": WARMUP / steps,
         "decay_share": 0.2,
         "final_lr_share": 0.0,
@@ -77,7 +87,7 @@ def _entry(
 ) -> Entry:  # fmt: skip
     budgets = tuple(budgets)
     kind = kind or ("dense" if model.moe is None else "moe")
-    recipe = training(kind, budgets[-1], **(change or {}))
+    recipe = training(kind, budgets[-1], model.attention.d_model, **(change or {}))
     return Entry(name=name, model=model, training=recipe, budgets=budgets, seeds=seeds, **fields)
 
 
@@ -114,12 +124,15 @@ def _tuning() -> tuple[Entry, ...]:
 
 
 def _widths() -> tuple[Entry, ...]:
-    """Learning rates for the other widths, on the bytes of BASE steps."""
+    """Learning rates for other widths, on the bytes of BASE steps.
+
+    A side's grid goes on until its best rate is not the last of the grid.
+    """
     models = {
         "dense, d_model 128": (dense(128), (1e-3, 2e-3, 4e-3)),
-        "moe-16, d_model 128": (moe(16, 128), (1e-3, 2e-3, 4e-3)),
-        "dense, d_model 32": (dense(32), (4e-3, 8e-3)),
-        "moe-16, d_model 32": (moe(16, 32), (4e-3, 8e-3)),
+        "moe-16, d_model 128": (moe(16, 128), (0.5e-3, 1e-3, 2e-3, 4e-3)),
+        "dense, d_model 32": (dense(32), (4e-3, 8e-3, 16e-3)),
+        "moe-16, d_model 32": (moe(16, 32), (4e-3, 8e-3, 16e-3)),
         "dense as large as moe-16": (dense(width=16), (2e-3, 4e-3)),
     }
     return tuple(
@@ -138,7 +151,7 @@ def _widths() -> tuple[Entry, ...]:
 def _equal_active() -> tuple[Entry, ...]:
     """E experts at equal active parameters and tokens; dense on, to find where it catches up."""
     live, budgets = (LIVE,), (SHORT, BASE, LONG)
-    on = (2 * LONG, 4 * LONG)
+    on = (FITTED, LONGEST)
     return (
         _entry("dense", dense(), live + budgets + on),
         *(_entry(f"moe-{n}", moe(n), (live if n == 16 else ()) + budgets) for n in EXPERTS),
@@ -175,7 +188,7 @@ def _batch() -> tuple[Entry, ...]:
 
 def _longer() -> tuple[Entry, ...]:
     """Two and four times the tokens, as dense has them in "equal-active"."""
-    return (_entry("moe-16", moe(16), (2 * LONG, 4 * LONG)),)
+    return (_entry("moe-16", moe(16), (FITTED, LONGEST)),)
 
 
 def _scaled(n_experts: int, **layer: Any) -> ModelConfig:
@@ -242,20 +255,19 @@ def _one_change() -> tuple[Entry, ...]:
 
 
 def _law() -> tuple[Entry, ...]:
-    """The same models half as wide."""
-    models = {"dense": dense(32)} | {f"moe-{n}": moe(n, 32) for n in (16, 64)}
+    """Two more widths, so that a law sees what the width does."""
+    budgets = {32: (BASE, LONG, FITTED), 96: (BASE, LONG)}
     return tuple(
-        _entry(f"{name}, d_model 32", model, (SHORT, BASE, LONG)) for name, model in models.items()
+        _entry(f"{name}, d_model {width}", model, budgets[width])
+        for width in budgets
+        for name, model in {"dense": dense(width), "moe-16": moe(16, width)}.items()
     )
 
 
 def _predicted() -> tuple[Entry, ...]:
-    """Models of 9 times the training FLOPs of the largest that a law is fitted to.
-
-    A law is fitted to runs of at most LONG steps; longer ones are held out.
-    """
+    """Models of 8 times the training FLOPs of the largest that a law is fitted to."""
     return tuple(
-        _entry(f"{name}, d_model 128", model, [3 * LONG], seeds=SEEDS[:2])
+        _entry(f"{name}, d_model 128", model, [PREDICTED], seeds=SEEDS[:2])
         for name, model in {"dense": dense(128), "moe-16": moe(16, 128)}.items()
     )
 
