@@ -786,10 +786,10 @@ MUTANTS = (
         "tests/test_comparison.py",
     ),
     Mutant(
-        "a law without experts",
+        "a law whose gain ignores the tokens",
         "minimoe/measure/law.py",
-        "n**-alpha * experts**-gamma, d**-beta]",
-        "n**-alpha, d**-beta]",
+        '"g": -s * d.log()',
+        '"g": -s * n.log()',
         "tests/test_comparison.py",
     ),
     Mutant(

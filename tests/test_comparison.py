@@ -5,6 +5,7 @@ import random
 from statistics import mean
 
 import pytest
+import torch
 
 from minimoe.errors import InputError
 from minimoe.measure.comparison import (
@@ -13,7 +14,7 @@ from minimoe.measure.comparison import (
     paired,
     paired_by_seed,
 )
-from minimoe.measure.law import Law, Point, fit_law
+from minimoe.measure.law import FORMS, Law, Point, fit_law, lack_of_fit
 
 
 def test_paired_has_its_documented_values() -> None:
@@ -54,22 +55,69 @@ def test_a_cost_is_interpolated_in_its_logarithm() -> None:
     assert cost_to_reach((1, 4), (3.0, 2.0), 1.9) == math.inf
 
 
-def test_a_law_is_found_again_from_points_that_obey_it() -> None:
-    true = Law(floor=1.2, a=0.9, b=0.5, alpha=0.3, beta=0.4, gamma=0.1, residual=0.0)
+def _obeying(form: str, noise: float = 0.0) -> list[Point]:
+    """Points of a law of this form, with five seeds each."""
+    numbers = {"floor": 1.2, "a": 0.9, "b": 0.5, "c": 0.1, "g": 0.05}
+    exponents = {"alpha": 0.3, "beta": 0.4, "gamma": 0.2}
+    law = Law(FORMS[form], {k: exponents[k] for k in FORMS[form].exponents}, numbers, 0.0)
+    generator = torch.Generator().manual_seed(0)
+    return [
+        Point(n, s, d, tuple((law.loss(n, s, d) + noise * seeds).tolist()))
+        for n in (30_000, 110_000, 250_000)
+        for s in (0.0, 0.5, 0.875)
+        for d in (500_000, 1_000_000, 2_000_000)
+        for seeds in [torch.randn(5, generator=generator, dtype=torch.float64)]
+    ]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_law_is_found_again_from_points_that_obey_it(form: str) -> None:
+    points = _obeying(form)
+    found = fit_law(points, form)
+    assert found.residual < 1e-4 and not found.at_bounds
+    far = _obeying(form)[-1]
+    assert found.loss(far.parameters, far.sparsity, far.tokens) == pytest.approx(
+        far.losses[0], abs=1e-3
+    )
+    assert found.exponents["beta"] == pytest.approx(0.4, abs=0.01)
+    assert found.factors["floor"] == pytest.approx(1.2, abs=0.02)
+
+
+def test_only_one_form_lets_the_gain_of_experts_depend_on_tokens() -> None:
+    moves = {}
+    for form in FORMS:
+        law = fit_law(_obeying("experts with tokens"), form)
+        moves[form] = [
+            law.loss(110_000, 0.0, tokens) - law.loss(110_000, 0.875, tokens)
+            for tokens in (500_000, 2_000_000)
+        ]
+    growth = {form: late - early for form, (early, late) in moves.items()}
+    assert growth.pop("experts with tokens") == pytest.approx(0.875 * 0.05 * math.log(4), abs=1e-3)
+    assert all(abs(value) < 1e-9 for value in growth.values())
+
+
+def test_lack_of_fit_is_about_1_for_the_right_form_and_large_for_a_wrong_one() -> None:
+    points = _obeying("experts with tokens", noise=0.01)
+    right, wrong = (
+        lack_of_fit(fit_law(points, form), points)
+        for form in ("experts with tokens", "without experts")
+    )
+    assert 0.4 < right < 2 and wrong > 10
+    with pytest.raises(InputError, match="at least 2 seeds, got one with 1"):
+        lack_of_fit(fit_law(points), [Point(1, 0.0, 1, (1.0,))])
+
+
+def test_an_exponent_on_the_end_of_its_range_is_named() -> None:
+    form = FORMS["without experts"]
+    steep = Law(form, {"alpha": 3.0, "beta": 0.4}, dict.fromkeys(("floor", "a", "b"), 1.0), 0.0)
     points = [
-        Point(n, e, d, true.loss(n, e, d))
-        for n in (30_000, 110_000)
-        for e in (1, 4, 16, 64)
+        Point(n, 0.0, d, (steep.loss(n, 0.0, d),))
+        for n in (80_000, 110_000, 250_000)
         for d in (500_000, 1_000_000, 2_000_000)
     ]
-    found = fit_law(points)
-    assert found.residual < 1e-4
-    assert found.gamma == pytest.approx(0.1, abs=0.01)
-    assert found.loss(400_000, 16, 8_000_000) == pytest.approx(
-        true.loss(400_000, 16, 8_000_000), abs=0.01
-    )
+    assert fit_law(points, "without experts").at_bounds == ("alpha",)
 
 
 def test_a_law_of_too_few_points_is_refused() -> None:
-    with pytest.raises(InputError, match="at least 7 points, got 6"):
-        fit_law([Point(100_000, 1, 1_000_000, 2.0)] * 6)
+    with pytest.raises(InputError, match="a law of 7 numbers needs at least 8 points, got 7"):
+        fit_law([Point(100_000, 0.0, 1_000_000, (2.0,))] * 7)

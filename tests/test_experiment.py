@@ -25,7 +25,16 @@ from minimoe.experiments.matched_start import FIRST_STD, match_start_
 from minimoe.experiments.plan import RULES, Entry
 from minimoe.experiments.rows import append_row, key_of, read_rows, stored_rows
 from minimoe.experiments.runner import run_plan, train_entry
-from minimoe.experiments.sparse_pays import LONG, PLAN, TUNED_RATES, dense, moe, training
+from minimoe.experiments.sparse_pays import (
+    FITTED,
+    LONG,
+    PLAN,
+    RATE_OF_WIDTH,
+    TUNED_RATES,
+    dense,
+    moe,
+    training,
+)
 from minimoe.experiments.without_shared import shared_replaced
 from minimoe.formulas.flops import count_flops
 from minimoe.formulas.parameters import count_parameters
@@ -238,10 +247,11 @@ def test_dense_models_compared_at_equal_total_have_it_to_a_hundredth() -> None:
 
 def test_the_predicted_models_take_eight_times_the_flops_of_the_largest_fitted() -> None:
     fitted = max(
-        count_flops(entry.model, 128).training_per_token * LONG
-        for part in ("equal-active", "law")
+        count_flops(entry.model, 128).training_per_token * steps
+        for part in ("equal-active", "longer", "law")
         for entry in PLAN.parts[part]
-        if entry.name != "dense"
+        for steps in entry.budgets
+        if steps <= FITTED
     )
     for entry in PLAN.parts["predicted"]:
         steps = entry.budgets[-1]
@@ -267,6 +277,22 @@ def test_the_plan_trains_with_the_best_tuned_rate_of_its_batch(kind: str) -> Non
     assert len(bits) == len(TUNED_RATES[config.batch_size])
     best = min(bits, key=lambda rate: mean(bits[rate]))
     assert best == f"{config.learning_rate:g}"
+
+
+@pytest.mark.parametrize("width", [32, 128])
+@pytest.mark.parametrize("kind", ["dense", "moe-16"])
+def test_another_width_trains_with_its_best_rate_which_is_inside_its_grid(
+    kind: str, width: int
+) -> None:
+    beginning = f"tuning {kind}, d_model {width}, rate "
+    bits = {
+        float(row["name"].removeprefix(beginning)): row["bits"]["all"]
+        for row in stored_rows(PLAN.name)
+        if row["name"].startswith(beginning)
+    }
+    best = min(bits, key=lambda rate: bits[rate])
+    assert best == RATE_OF_WIDTH[width][kind.partition("-")[0]]
+    assert min(bits) < best < max(bits)
 
 
 def test_the_costs_of_a_step_hold_its_parameters_and_what_it_keeps() -> None:

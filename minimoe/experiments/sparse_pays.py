@@ -133,7 +133,7 @@ def _widths() -> tuple[Entry, ...]:
         "moe-16, d_model 128": (moe(16, 128), (0.5e-3, 1e-3, 2e-3, 4e-3)),
         "dense, d_model 32": (dense(32), (4e-3, 8e-3, 16e-3)),
         "moe-16, d_model 32": (moe(16, 32), (4e-3, 8e-3, 16e-3)),
-        "dense as large as moe-16": (dense(width=16), (2e-3, 4e-3)),
+        "dense as large as moe-16": (dense(width=16), (2e-3, 4e-3, 8e-3)),
     }
     return tuple(
         _entry(
