@@ -223,7 +223,9 @@ def _wrong() -> tuple[Entry, ...]:
         )
         for name, model in _pair().items()
     )
-    return (*routers, *rates)
+    # Where moe-16 is better than dense, a router that always chooses the same experts must cost.
+    dead = _entry("moe-16, dead router", moe(16), [LONG], rule="dead")
+    return (*routers, *rates, dead)
 
 
 def _one_change() -> tuple[Entry, ...]:
