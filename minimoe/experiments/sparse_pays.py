@@ -161,7 +161,7 @@ def _equal_active() -> tuple[Entry, ...]:
 def _equal_total() -> tuple[Entry, ...]:
     """Dense models with all the parameters of moe-8 and moe-16, each of them active."""
     return tuple(
-        _entry(f"dense as large as moe-{n}", dense(width=n), (SHORT, BASE, LONG)) for n in (8, 16)
+        _entry(f"dense as large as moe-{n}", dense(width=n), (SHORT, BASE, LONG)) for n in (16, 8)
     )
 
 
@@ -257,10 +257,10 @@ def _one_change() -> tuple[Entry, ...]:
 
 
 def _law() -> tuple[Entry, ...]:
-    """Two more widths, so that a law sees what the width does."""
+    """Two more widths, with three seeds each, so that a law sees what the width does."""
     budgets = {32: (BASE, LONG, FITTED), 96: (BASE, LONG)}
     return tuple(
-        _entry(f"{name}, d_model {width}", model, budgets[width])
+        _entry(f"{name}, d_model {width}", model, budgets[width], seeds=SEEDS[:3])
         for width in budgets
         for name, model in {"dense": dense(width), "moe-16": moe(16, width)}.items()
     )
