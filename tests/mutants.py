@@ -788,8 +788,8 @@ MUTANTS = (
     Mutant(
         "a law whose gain ignores the tokens",
         "minimoe/measure/law.py",
-        '"g": -s * d.log()',
-        '"g": -s * n.log()',
+        '"g": s * size * tokens',
+        '"g": s * size**2',
         "tests/test_comparison.py",
     ),
     Mutant(

@@ -57,7 +57,7 @@ def test_a_cost_is_interpolated_in_its_logarithm() -> None:
 
 def _obeying(form: str, noise: float = 0.0) -> list[Point]:
     """Points of a law of this form, with five seeds each."""
-    numbers = {"floor": 1.2, "a": 0.9, "b": 0.5, "c": 0.1, "g": 0.05}
+    numbers = {"floor": 1.2, "a": 0.9, "b": 0.5, "k": 0.2, "c": 0.3, "g": 0.1}
     exponents = {"alpha": 0.3, "beta": 0.4, "gamma": 0.2}
     law = Law(FORMS[form], {k: exponents[k] for k in FORMS[form].exponents}, numbers, 0.0)
     generator = torch.Generator().manual_seed(0)
@@ -92,7 +92,8 @@ def test_only_one_form_lets_the_gain_of_experts_depend_on_tokens() -> None:
             for tokens in (500_000, 2_000_000)
         ]
     growth = {form: late - early for form, (early, late) in moves.items()}
-    assert growth.pop("experts with tokens") == pytest.approx(0.875 * 0.05 * math.log(4), abs=1e-3)
+    expected = 0.875 * 0.1 * 1.1**-0.3 * (0.5**-0.4 - 2.0**-0.4)
+    assert growth.pop("experts with tokens") == pytest.approx(expected, abs=1e-3)
     assert all(abs(value) < 1e-9 for value in growth.values())
 
 
@@ -119,5 +120,5 @@ def test_an_exponent_on_the_end_of_its_range_is_named() -> None:
 
 
 def test_a_law_of_too_few_points_is_refused() -> None:
-    with pytest.raises(InputError, match="a law of 7 numbers needs at least 8 points, got 7"):
-        fit_law([Point(100_000, 0.0, 1_000_000, (2.0,))] * 7)
+    with pytest.raises(InputError, match="a law of 8 numbers needs at least 9 points, got 8"):
+        fit_law([Point(100_000, 0.0, 1_000_000, (2.0,))] * 8)

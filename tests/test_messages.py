@@ -535,7 +535,7 @@ REFUSALS: list[tuple[str, Act, str]] = [
     ("no shared expert to remove", lambda _: shared_replaced(built(), 1),
      "the model needs at least 1 shared expert to remove, got 0"),
     ("a law of one point", lambda _: fit_law([Point(1, 0.0, 1, (1.0,))]),
-     "a law of 7 numbers needs at least 8 points, got 1"),
+     "a law of 8 numbers needs at least 9 points, got 1"),
     ("a pair of one seed", lambda _: paired([1.0], [1.0]),
      "both sides need the same 2 to 10 seeds, got 1 and 1 numbers"),
     ("a routing view of no text", lambda _: routed_sample(built(), b"", "a"),

@@ -57,7 +57,9 @@ def _parameters(n: Tensor, s: Tensor, d: Tensor, e: Mapping[str, Tensor]) -> dic
 
 
 def _tokens(n: Tensor, s: Tensor, d: Tensor, e: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {**_plain(n, s, d, e), "c": -s, "g": -s * d.log()}
+    plain = _plain(n, s, d, e)
+    size, tokens = plain["a"], plain["b"]
+    return {**plain, "k": -size * tokens, "c": -s * size, "g": s * size * tokens}
 
 
 _EXPONENTS = {"alpha": (0.05, 1.5), "beta": (0.05, 1.5)}
@@ -70,9 +72,9 @@ FORMS: Mapping[str, Form] = {
         {**_EXPONENTS, "gamma": (0.0, 1.5)},
         _parameters,
     ),
-    # The gain grows with the logarithm of the tokens.
+    # What size and experts are worth grows with the tokens, up to an end.
     "experts with tokens": Form(
-        "floor + a / N^alpha + b / D^beta - S (c + g ln D)", _EXPONENTS, _tokens
+        "floor + b / D^beta + (a - k / D^beta - S (c - g / D^beta)) / N^alpha", _EXPONENTS, _tokens
     ),
 }
 
