@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -87,31 +88,34 @@ def test_a_killed_entry_goes_on_to_the_same_rows(
     assert list(tmp_path.iterdir()) == []
 
 
+# What three processes import again: no more than the plan.
 SCRIPT = """
-import sys
+import pickle, sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from minimoe.experiments import runner
-from minimoe.experiments.costs import measure_costs
-from test_experiment import small_entry
 if __name__ == "__main__":
-    entries = [small_entry(name=name, seeds=(0, 1)) for name in ("one", "two")]
-    runner.run_plan(entries, Path({file!r}), workers=2, save_seconds=0.0)
+    from minimoe.experiments.runner import run_plan
+    entries, file = pickle.load(sys.stdin.buffer)
+    run_plan(entries, file, workers=2, save_seconds=0.0)
 """
 
 
 def test_a_plan_killed_in_its_processes_has_each_row_once_when_it_ran_again(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     script = tmp_path / "plan.py"
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), file=str(file)))
-    first = subprocess.Popen([sys.executable, script], start_new_session=True)
+    script.write_text(SCRIPT)
+    entries = [small_entry(name=name, seeds=(0, 1)) for name in ("one", "two")]
+    first = subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, start_new_session=True
+    )
+    first.stdin.write(pickle.dumps((entries, file)))
+    first.stdin.close()
     deadline = time.monotonic() + 300  # a busy machine takes a minute to start three processes
     while not file.exists() and first.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(first.pid, signal.SIGKILL)  # its workers notice
     first.wait()
     assert file.exists()
-    subprocess.run([sys.executable, script], check=True)
+    run_plan(entries, file, workers=1, save_seconds=0.0)
     keys = [key_of(row) for row in read_rows(file)]
     wanted = {
         (name, seed, steps) for name in ("one", "two") for seed in (0, 1) for steps in (12, 24)
