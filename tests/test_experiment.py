@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -57,9 +58,15 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "JUDGED_BYTES", 2**11)
 
 
+@cache
+def undisturbed() -> list[dict[str, Any]]:
+    """The rows of the small entry, trained at once."""
+    return train_entry(small_entry())
+
+
 def test_a_row_of_a_budget_is_a_run_of_its_own_length() -> None:
     entry = small_entry()
-    row = train_entry(entry)[0]
+    row = undisturbed()[0]
     run = start(entry.model, entry.run_of(12, 3), 3)
     match_start_(run.model, next_batch(run, small_text().train))
     train(run, small_text().train)
@@ -72,7 +79,7 @@ def test_a_row_of_a_budget_is_a_run_of_its_own_length() -> None:
 def test_a_killed_entry_goes_on_to_the_same_rows(
     at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry, whole = small_entry(), train_entry(small_entry())
+    entry, whole = small_entry(), undisturbed()
     real = train_step
 
     def killed(run: Run, batch: Any) -> Any:
