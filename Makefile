@@ -3,12 +3,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
-TESTS ?= tests notebooks
+# Workers take file after file in this order: the notebooks first, which last longest.
+TESTS ?= notebooks tests
 BIN := $(VENV)/bin
 COMMA := ,
 # One thread for each test worker, unless the caller says otherwise.
 THREADS := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1}
-PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope \
+# Byte code is kept: without it every process of the tests compiles what it imports again.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n $(WORKERS) \
+  --dist loadscope --no-loadscope-reorder \
   --nbval --nbval-current-env --nbval-cell-timeout=120
 
 # Environments in which the libraries compute as they would on another processor.

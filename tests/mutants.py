@@ -580,6 +580,20 @@ MUTANTS = (
         "dict(os.environ)",
         "tests/test_notebooks.py -k two_builds",
     ),
+    Mutant(
+        "a student edition with exercises that is not run",
+        "notebooks/conftest.py",
+        "code(path) == code(checked)",
+        "True",
+        "tests/test_notebooks.py -k student_edition_is_run",
+    ),
+    Mutant(
+        "a line more in a student edition that is not run",
+        "notebooks/conftest.py",
+        r'r"\A#.*\n", "",',
+        r'r"\A#.*\n|\n.*", "",',
+        "tests/test_notebooks.py -k one_line_more",
+    ),
     # The fast path, transformed execution, and training -------------------------------------
     Mutant(
         "experts on cores with a neighbour's row",

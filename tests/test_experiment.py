@@ -2,11 +2,13 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -65,9 +67,15 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "JUDGED_BYTES", 2**11)
 
 
+@cache
+def undisturbed() -> list[dict[str, Any]]:
+    """The rows of the small entry, trained at once."""
+    return train_entry(small_entry())
+
+
 def test_a_row_of_a_budget_is_a_run_of_its_own_length() -> None:
     entry = small_entry()
-    row = train_entry(entry)[0]
+    row = undisturbed()[0]
     run = start(entry.model, entry.run_of(12, 3), 3)
     match_start_(run.model, next_batch(run, small_text().train))
     train(run, small_text().train)
@@ -80,7 +88,7 @@ def test_a_row_of_a_budget_is_a_run_of_its_own_length() -> None:
 def test_a_killed_entry_goes_on_to_the_same_rows(
     at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry, whole = small_entry(), train_entry(small_entry())
+    entry, whole = small_entry(), undisturbed()
     real = train_step
 
     def killed(run: Run, batch: Any) -> Any:
@@ -96,31 +104,34 @@ def test_a_killed_entry_goes_on_to_the_same_rows(
     assert list(tmp_path.iterdir()) == []
 
 
+# What three processes import again: no more than the plan.
 SCRIPT = """
-import sys
+import pickle, sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from minimoe.experiments import runner
-from minimoe.experiments.costs import measure_costs
-from test_experiment import small_entry
 if __name__ == "__main__":
-    entries = [small_entry(name=name, seeds=(0, 1)) for name in ("one", "two")]
-    runner.run_plan(entries, Path({file!r}), workers=2, save_seconds=0.0)
+    from minimoe.experiments.runner import run_plan
+    entries, file = pickle.load(sys.stdin.buffer)
+    run_plan(entries, file, workers=2, save_seconds=0.0)
 """
 
 
 def test_a_plan_killed_in_its_processes_has_each_row_once_when_it_ran_again(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     script = tmp_path / "plan.py"
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), file=str(file)))
-    first = subprocess.Popen([sys.executable, script], start_new_session=True)
+    script.write_text(SCRIPT)
+    entries = [small_entry(name=name, seeds=(0, 1)) for name in ("one", "two")]
+    first = subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, start_new_session=True
+    )
+    first.stdin.write(pickle.dumps((entries, file)))
+    first.stdin.close()
     deadline = time.monotonic() + 300  # a busy machine takes a minute to start three processes
     while not file.exists() and first.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(first.pid, signal.SIGKILL)  # its workers notice
     first.wait()
     assert file.exists()
-    subprocess.run([sys.executable, script], check=True)
+    run_plan(entries, file, workers=1, save_seconds=0.0)
     keys = [key_of(row) for row in read_rows(file)]
     wanted = {
         (name, seed, steps) for name in ("one", "two") for seed in (0, 1) for steps in (12, 24)

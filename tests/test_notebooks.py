@@ -35,13 +35,17 @@ def load(path: Path) -> Book:
     return Book(name=path.stem, cells=cells, size=path.stat().st_size)
 
 
-def builder() -> ModuleType:
-    loader = SourceFileLoader("notebook_build", str(FOLDER / "build.py"))
+def script(name: str) -> ModuleType:
+    loader = SourceFileLoader(f"notebook_{name}", str(FOLDER / f"{name}.py"))
     spec = spec_from_loader(loader.name, loader)
     assert spec
     module = module_from_spec(spec)
     loader.exec_module(module)
     return module
+
+
+def builder() -> ModuleType:
+    return script("build")
 
 
 # --- the notebooks keep the rules ---------------------------------------------------------------
@@ -64,6 +68,28 @@ def test_a_student_edition_agrees_with_its_source_and_gives_nothing_away(path: P
 def broken(book: Book, own: tuple[Rule, ...]) -> dict[str, list[str]]:
     found = {rule.__name__: rule(book) for rule in own}
     return {name: complaints for name, complaints in found.items() if complaints}
+
+
+def test_a_student_edition_is_run_where_it_has_exercises() -> None:
+    repeats = script("conftest").repeats
+    run = {path.name[:2] for path in STUDENT if not repeats(path)}
+    assert run == {book.number for book in notebooks() if book.exercises}
+    assert not any(repeats(path) for path in STORED)
+
+
+@pytest.mark.parametrize(
+    ("source", "repeated"),
+    [("n = 1", True), ("# Run this cell.\nn = 1", True), ("n = 2", False), ("n = 1\nm = 1", False)],
+)
+def test_one_line_more_or_changed_is_run_and_a_comment_is_not(
+    tmp_path: Path, source: str, repeated: bool
+) -> None:
+    (tmp_path / "student").mkdir()
+    for path, cell in ((tmp_path / "01.ipynb", "n = 1"), (tmp_path / "student/01.ipynb", source)):
+        nbformat.write(nbformat.v4.new_notebook(cells=[markdown(str(path)), code(cell)]), path)
+    assert script("conftest").repeats(tmp_path / "student/01.ipynb") is repeated
+    (tmp_path / "01.ipynb").unlink()
+    assert not script("conftest").repeats(tmp_path / "student/01.ipynb")
 
 
 def test_every_built_notebook_is_stored_in_both_editions() -> None:
