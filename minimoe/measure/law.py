@@ -66,7 +66,7 @@ _EXPONENTS = {"alpha": (0.05, 1.5), "beta": (0.05, 1.5)}
 FORMS: Mapping[str, Form] = {
     # arXiv 2203.15556, equation 2.
     "without experts": Form("floor + a / N^alpha + b / D^beta", _EXPONENTS, _plain),
-    # Experts act as more parameters would: arXiv 2202.01169, with the tokens' term added.
+    # Experts act as more parameters would, after the idea of arXiv 2202.01169.
     "experts as parameters": Form(
         "floor + a (1 - S)^gamma / N^alpha + b / D^beta",
         {**_EXPONENTS, "gamma": (0.0, 1.5)},
