@@ -795,8 +795,15 @@ MUTANTS = (
     Mutant(
         "costs interpolated on a straight line",
         "minimoe/measure/comparison.py",
-        "exp(log(cost) + share * (log(next_cost) - log(cost)))",
-        "cost + share * (next_cost - cost)",
+        "logs = [log(float(cost)) for cost in costs]",
+        "logs = [float(cost) for cost in costs]",
+        "tests/test_comparison.py",
+    ),
+    Mutant(
+        "a curved interpolation that is straight",
+        "minimoe/measure/comparison.py",
+        "key=lambda n: abs(at[n] - x))[:1]",
+        "key=lambda n: abs(at[n] - x))[:0]",
         "tests/test_comparison.py",
     ),
     Mutant(

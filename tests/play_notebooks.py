@@ -130,6 +130,20 @@ ROWS: dict[str, list[Row]] = {
         row(text=EMOJI),
         row(text=LONG),
     ],
+    "09": [
+        row(live=False, E=8),
+        row(live=False, E=2),
+        row(live=False, E=64, steps=2048),
+        row(live=False, E=3, steps=700),
+        row(live=False, E=0, steps=0),
+        row(live=False, steps=512),
+        row(live=False, domain="chinese"),
+        row(live=False, domain="python", n_seeds=2),
+        row(live=False, domain="klingon"),
+        row(live=False, n_seeds=3, my_model="moe-2", my_steps=512),
+        row(live=False, n_seeds=99, my_model="gpt", my_steps=-1),
+        row(live=False, E=32, domain="formulas", my_model="dense as large as moe-8"),
+    ],
 }
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from minimoe.errors import InputError
+from minimoe.measure.comparison import paired
 from minimoe.measure.specialisation import Specialisation
 from minimoe.show import figures as draw
 from minimoe.show.colors import EXPERT_COLORS, contrast, expert_color, ink_on, luminance, mix
@@ -81,6 +82,15 @@ def test_a_logarithmic_axis_names_the_points(ax: Axes) -> None:
     assert [label.get_text() for label in ax.get_xticklabels()] == ["16", "64", "256"]
 
 
+def test_a_distance_is_an_arrow_between_two_places_with_its_label(ax: Axes) -> None:
+    draw.plot_curves(ax, {"a": ([1, 8], [3, 1]), "b": ([1, 8], [4, 2])}, "x", "y", log_x=True)
+    before = len(ax.texts)
+    draw.mark_distance(ax, 2.5, 2.0, 4.0, "times 2.00")
+    arrow, label = ax.texts[before:]
+    assert (arrow.xy, arrow.get_position()) == ((4.0, 2.5), (2.0, 2.5)) and not arrow.get_text()
+    assert label.xy == (4.0, 2.5) and label.get_text() == "times 2.00"
+
+
 def test_a_line_of_medians_has_the_middle_half_of_the_rounds_as_a_band(ax: Axes) -> None:
     y = np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 4.0], [1.0, 5.0], [1.0, 9.0]])
     curves = {"measured": ([4, 256], y), "predicted": ([4, 256], [[1.0, 1.5]])}
@@ -106,6 +116,21 @@ def test_seeds_are_thin_lines_in_the_colour_and_dashes_of_their_mean(ax: Axes) -
     assert one.get_linewidth() < mean.get_linewidth() == alone.get_linewidth()
     assert legend(ax) == ["dense (mean of 2 seeds)", "MoE"]
     assert sorted(texts(ax)) == ["1.50", "3.00"]
+
+
+def test_an_interval_is_a_band_around_its_mean_and_marked_places_are_vertical_lines(
+    ax: Axes,
+) -> None:
+    interval = ([-2.0, 0.0], [-1.0, 1.0], [0.0, 3.0])
+    draw.plot_interval(ax, [1, 2], interval, {"measured": 1.5}, "ratio", "bits")
+    mean, zero, marked = ax.lines
+    assert mean.get_xydata().tolist() == [[1, -1], [2, 1]]
+    assert list(zero.get_ydata()) == [0, 0] and list(marked.get_xdata()) == [1.5, 1.5]
+    (band,) = ax.collections
+    corners = {tuple(corner) for corner in np.asarray(band.get_paths()[0].vertices).tolist()}
+    assert {(1, -2), (2, 0), (1, 0), (2, 3)} <= corners
+    assert texts(ax) == ["measured: 1.50"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("ratio", "bits")
 
 
 def test_a_prediction_has_the_colour_of_its_measurement_and_both_axes_are_logarithmic(
@@ -241,6 +266,15 @@ def test_differences_are_dots_a_mean_and_an_interval_beside_zero(ax: Axes) -> No
     assert [label.get_text() for label in ax.get_yticklabels()] == ["clear", "open"]
 
 
+def test_comparisons_are_drawn_as_their_differences_with_their_interval(ax: Axes) -> None:
+    compared = {"one": paired((1, 2, 3), (0, 0, 0))}
+    draw.plot_paired(ax, compared, "bits")
+    ends, dots, middle = ax.lines[:3]
+    assert list(ends.get_xdata()) == list(compared["one"].interval)
+    assert list(dots.get_xdata()) == [1, 2, 3] and list(middle.get_xdata()) == [2]
+    assert texts(ax) == ["+2.000?"]
+
+
 def test_specialisation_has_values_intervals_markers_and_a_control(ax: Axes) -> None:
     draw.plot_specialisation(ax, {"token": [TOKEN, DOMAIN], "domain": [DOMAIN, DOMAIN]})
     bars = [patch.get_height() for patch in ax.patches]  # type: ignore[attr-defined]
@@ -327,6 +361,7 @@ def test_the_picture_of_speed_is_the_same_twice_and_leaves_the_style_alone() -> 
         (draw.plot_curves, ({"a": ([1, 2], [1, 2, 3])}, "x", "y"), r"\(2,\).*\(3,\)"),
         (draw.plot_medians, ({"a": ([1, 2], [1, 2])}, "x", "y"), r"\[n_rounds, 2\].* \(2,\)"),
         (draw.plot_seeds, ({"a": ([1, 2], [1, 2])}, "x", "y"), r"\(2,\).*\(2,\)"),
+        (draw.plot_interval, ([1], ([0], [3], [2]), {}, "x", "y"), "3 in 0 2"),
         (draw.plot_predicted, ({"a": ([1], [1], [0])}, "x", "y"), "a: .*0.*0"),
         (draw.plot_load, (np.ones((1, 2, 2)) / 2,), r"\[n_layers, E\].*\(1, 2, 2\)"),
         (draw.plot_load_history, ([[0.5, 0.5], [3, 5]],), "1.*8"),

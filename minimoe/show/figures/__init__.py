@@ -6,7 +6,14 @@ no figure depends on colour alone.
 """
 
 from minimoe.show.figures.bars import plot_bars_log, plot_parts_of_peak, plot_ratios, plot_stacked
-from minimoe.show.figures.curves import plot_curves, plot_medians, plot_predicted, plot_seeds
+from minimoe.show.figures.curves import (
+    mark_distance,
+    plot_curves,
+    plot_interval,
+    plot_medians,
+    plot_predicted,
+    plot_seeds,
+)
 from minimoe.show.figures.looks import style
 from minimoe.show.figures.maps import (
     plot_load,
@@ -15,4 +22,9 @@ from minimoe.show.figures.maps import (
     plot_shares,
     plot_used,
 )
-from minimoe.show.figures.points import plot_differences, plot_shares_log, plot_specialisation
+from minimoe.show.figures.points import (
+    plot_differences,
+    plot_paired,
+    plot_shares_log,
+    plot_specialisation,
+)

@@ -1,7 +1,7 @@
 """Lines over a number: curves, medians of rounds, means of seeds, measurements and predictions."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,6 +31,17 @@ def plot_curves(ax: Axes, curves: Curves, xlabel: str, ylabel: str, log_x: bool 
     if len(curves) > 1:
         ax.legend(handlelength=3.2)
     _write_ends(ax, ax.lines[-len(curves) :])
+
+
+def mark_distance(ax: Axes, y: float, start: float, end: float, label: str) -> None:
+    """Draw a horizontal arrow from one x to another at this height, with a label beside its end."""
+    color = looks.LINES[2]
+    arrow = {"arrowstyle": "->", "color": color, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", (end, y), (start, y), arrowprops=arrow)
+    ax.annotate(
+        label, (end, y), (5, 2), textcoords="offset points", va="bottom",
+        color=looks.readable(color), fontweight="bold",
+    )  # fmt: skip
 
 
 def plot_medians(ax: Axes, curves: Curves, xlabel: str, ylabel: str, log_x: bool = False) -> None:
@@ -78,6 +89,39 @@ def plot_seeds(ax: Axes, curves: Curves, xlabel: str, ylabel: str) -> None:
         end.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
+def plot_interval(
+    ax: Axes,
+    x: ArrayLike,
+    interval: tuple[ArrayLike, ArrayLike, ArrayLike],
+    marked: Mapping[str, SupportsFloat],
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Draw a mean as a line with its interval as a band, beside a line at 0 and marked places.
+
+    Args:
+        x: [n], rising.
+        interval: low end, mean and high end, each [n].
+        marked: label to the x at which a vertical line stands.
+    """
+    lows, means, highs = (_pair("interval", x, part)[1] for part in interval)
+    xs = np.asarray(x, float)
+    for low, middle, high in zip(lows, means, highs, strict=True):
+        if not low <= middle <= high:
+            raise InputError(f"a mean must lie in its interval, got {middle:g} in {low:g} {high:g}")
+    ax.fill_between(xs, lows, highs, color=looks.LINES[0], alpha=0.25, linewidth=0)
+    ax.plot(xs, means, color=looks.LINES[0])
+    ax.axhline(0, color=looks.DARK, linewidth=1)
+    _curve_axes(ax, xlabel, ylabel, log_x=False)
+    for number, (label, place) in enumerate(marked.items(), start=1):
+        at, color = float(place), looks.LINES[number % len(looks.LINES)]
+        ax.axvline(at, color=color, linestyle=looks.DASHES[1], linewidth=1.5)
+        ax.annotate(
+            f" {label}: {at:.2f}", (at, 1), xycoords=("data", "axes fraction"), va="bottom",
+            ha="center", color=looks.readable(color), fontsize=10,
+        )  # fmt: skip
+
+
 def plot_predicted(
     ax: Axes,
     curves: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
@@ -123,11 +167,20 @@ def _curve_axes(ax: Axes, xlabel: str, ylabel: str, log_x: bool) -> None:
         ax.set_xscale("log")
         ax.xaxis.set_minor_formatter(NullFormatter())
         if len(points) <= 10:  # few enough to write each at its tick
-            ax.set_xticks(points)
+            ax.set_xticks(_apart(points))
             ax.minorticks_off()
     ax.xaxis.set_major_formatter(FuncFormatter(looks.tick))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(axis="y")
+
+
+def _apart(points: np.ndarray, ratio: float = 1.3) -> list[float]:
+    """Rising numbers without those whose labels would overlap on a logarithmic axis."""
+    kept: list[float] = []
+    for point in points.tolist():
+        if not kept or point >= ratio * kept[-1]:
+            kept.append(point)
+    return kept
 
 
 def _write_ends(ax: Axes, lines: Sequence[Line2D]) -> None:

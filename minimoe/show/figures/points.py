@@ -118,6 +118,18 @@ def plot_differences(
     ax.grid(axis="x")
 
 
+def plot_paired(ax: Axes, compared: Mapping[str, Any], xlabel: str) -> None:
+    """Draw comparisons by seed, as `plot_differences` does.
+
+    Args:
+        compared: label to a comparison with `differences` and `interval`, as
+            `minimoe.measure.comparison` returns it.
+    """
+    plot_differences(
+        ax, {k: (list(r.differences), r.interval) for k, r in compared.items()}, xlabel
+    )
+
+
 def plot_specialisation(ax: Axes, measured: Mapping[str, Sequence[Any]]) -> None:
     """Draw normalised mutual information by layer, its interval, and the control as a grey bar.
 
