@@ -1,5 +1,6 @@
 """Stored results are read by seed, length and text, and compared in pairs."""
 
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -75,3 +76,21 @@ def test_a_rival_is_compared_at_equal_memory() -> None:
     assert min(ends) <= ours <= max(ends)
     with pytest.raises(InputError, match="lies outside"):
         STORED.at_equal_memory("moe-64", ("dense", "moe-2"), 512)
+
+
+def test_the_readme_shows_what_the_rows_say() -> None:
+    table = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    large = "dense as large as moe-16"
+    rows = {
+        "active parameters, tokens; 1 MB": STORED.paired(
+            "moe-16", "dense", 2048, seeds=range(5, 10)
+        ),
+        "active parameters, tokens; 4 MB": STORED.paired("moe-16", "dense", 8192),
+        "active parameters, seconds; 1 MB": STORED.at_equal("moe-16", "dense", 2048)["seconds"],
+        "active parameters, seconds; 2 MB": STORED.at_equal("moe-16", "dense", 4096)["seconds"],
+        "parameters in all, tokens; 1 MB": STORED.paired("moe-16", large, 2048),
+    }
+    for what, found in rows.items():
+        shown = f"| {what} | {found.mean:+.3f} | {found.low:+.3f} to {found.high:+.3f} |"
+        assert shown in table, shown
+    assert f"{1 / STORED.relative_cost('moe-16', large)[1]:.1f} times the FLOPs" in table
