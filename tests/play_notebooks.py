@@ -144,6 +144,21 @@ ROWS: dict[str, list[Row]] = {
         row(live=False, n_seeds=99, my_model="gpt", my_steps=-1),
         row(live=False, E=32, domain="formulas", my_model="dense as large as moe-8"),
     ],
+    "10": [
+        row(E=4, resamples=10),
+        row(E=64, resamples=10),
+        row(E=5, resamples=0, form="no such form"),
+        row(E=8, form="experts as parameters", resamples=10),
+        row(E=32, form="without experts", resamples=10),
+        row(n_seeds=4, seed=3, resamples=10),
+        row(n_seeds=3, resamples=10),
+        row(without_models=("dense",), resamples=10),
+        row(n_seeds=2, resamples=10),
+        row(n_seeds=1, resamples=1, seed=7),
+        row(without_steps=(), without_models=("dense", "moe-4", "moe-8"), resamples=10),
+        row(without_widths=(32,), resamples=10),
+        row(without_steps=(1024, 2048), without_models=("dense",), resamples=10),
+    ],
 }
 
 

@@ -27,11 +27,28 @@ from minimoe.experiments.matched_start import FIRST_STD, match_start_
 from minimoe.experiments.plan import RULES, Entry
 from minimoe.experiments.rows import append_row, key_of, read_rows, stored_rows
 from minimoe.experiments.runner import run_plan, train_entry
+from minimoe.experiments.runs import (
+    StoredRun,
+    _noise,
+    error,
+    gains,
+    interval,
+    made_up,
+    multiplier,
+    other_forms,
+    redrawn,
+    stored_runs,
+    straight_line,
+)
 from minimoe.experiments.sparse_pays import (
+    BASE,
     FITTED,
+    FORECAST,
     LONG,
     PLAN,
+    PREDICTED,
     RATE_OF_WIDTH,
+    SEEDS,
     TUNED_RATES,
     dense,
     moe,
@@ -40,6 +57,7 @@ from minimoe.experiments.sparse_pays import (
 from minimoe.experiments.without_shared import shared_replaced
 from minimoe.formulas.flops import count_flops
 from minimoe.formulas.parameters import count_parameters
+from minimoe.measure.law import Point, fit_law
 from minimoe.model.feed_forward import SwiGLU
 from minimoe.model.transformer import Transformer
 from minimoe.training.loop import Run, next_batch, start, train, train_step
@@ -304,6 +322,98 @@ def test_another_width_trains_with_its_best_rate_which_is_inside_its_grid(
     best = min(bits, key=lambda rate: bits[rate])
     assert best == RATE_OF_WIDTH[width][kind.partition("-")[0]]
     assert min(bits) < best < max(bits)
+
+
+def test_a_stored_run_has_the_sizes_of_its_model_and_the_losses_of_the_asked_seeds() -> None:
+    runs = stored_runs(PLAN, ("equal-active",), seeds=(3, 1))
+    run = runs["moe-16", 1024]
+    assert list(runs) == [(e.name, s) for e in PLAN.parts["equal-active"] for s in e.budgets]
+    assert (run.name, run.steps, run.d_model, run.sparsity) == ("moe-16", 1024, 64, 0.875)
+    assert runs["dense", 1024].sparsity == 0
+    assert run.point((3, 3)) == Point(
+        count_parameters(moe(16)).active_without_embeddings, 0.875, 1024 * 512, (run.losses[3],) * 2
+    )
+    assert run.flops == count_flops(moe(16), 128).training_per_token * 1024 * 512
+    bits = {
+        row["seed"]: row["bits"]
+        for row in stored_rows(PLAN.name)
+        if (row["name"], row["steps"]) == ("moe-16", 1024)
+    }
+    assert list(run.losses.items()) == [(seed, bits[seed]["all"]) for seed in (1, 3)]
+    assert run.loss() == mean(run.losses.values()) and run.loss((0, 1)) == run.losses[1]
+    chinese = stored_runs(PLAN, ("equal-active",), (3,), "chinese")["moe-16", 1024]
+    assert chinese.losses == {3: bits[3]["chinese"]}
+
+
+@pytest.fixture(scope="module")
+def of_the_law() -> dict[tuple[str, int], StoredRun]:
+    return stored_runs(PLAN, ("equal-active", "longer", "law", "predicted"), SEEDS)
+
+
+@pytest.fixture(scope="module")
+def fitted(of_the_law: dict[tuple[str, int], StoredRun]) -> list[StoredRun]:
+    return [run for run in of_the_law.values() if BASE <= run.steps <= FITTED]
+
+
+def test_the_law_of_today_says_what_was_stored_before_the_wide_models(
+    of_the_law: dict[tuple[str, int], StoredRun], fitted: list[StoredRun]
+) -> None:
+    law = fit_law([run.point() for run in fitted])
+    wide = [of_the_law[f"{name}, d_model 128", PREDICTED] for name in ("dense", "moe-16")]
+    said = [law.loss(run.parameters, run.sparsity, run.tokens) for run in wide]
+    assert [FORECAST[k][0] for k in ("dense", "moe-16")] == pytest.approx(said, abs=6e-4)
+    assert FORECAST["gain"][0] == pytest.approx(said[0] - said[1], abs=6e-4)
+    assert all(low < middle < high for middle, low, high in FORECAST.values())
+
+
+def made_run(
+    steps: int, *losses: float, parameters: int = 100_000, sparsity: float = 0.0
+) -> StoredRun:
+    return StoredRun(
+        "made", steps, 64, parameters, sparsity, steps * 1000, steps, dict(enumerate(losses))
+    )
+
+
+def test_gains_are_paired_and_an_interval_is_the_middle() -> None:
+    assert gains(made_run(1, 3.0, 2.0, 9.0), made_run(1, 2.5, 1.0)) == {0: 0.5, 1: 1.0}
+    assert interval(range(41)) == (1, 39) and interval([3.0, 1.0]) == (1.0, 3.0)
+
+
+def test_redrawn_seeds_serve_every_run() -> None:
+    runs = [made_run(1, *[1.0] * 5), made_run(1, 1.0, 1.0)]
+    draws = redrawn(runs, 50)
+    assert draws == redrawn(runs, 50) != redrawn(runs, 50, seed=1)
+    assert all(len(drawn) == 5 and set(drawn) & {0, 1} for drawn in draws)
+
+
+def test_made_up_experiments_have_an_f_near_one(fitted: list[StoredRun]) -> None:
+    found = made_up(fitted, "without experts", 30)
+    assert found == sorted(found) and len(found) == 30
+    assert 0.5 < found[15] < 1.3
+
+
+def test_noise_is_split_into_a_shared_part_and_the_rest() -> None:
+    assert _noise([made_run(1, 1.0, 2.0, 3.0), made_run(2, 5.0, 6.0, 7.0)]) == (1.0, 0.0)
+    assert _noise([made_run(1, 1.0, 3.0), made_run(2, 3.0, 1.0)]) == (0.0, 2**0.5)
+
+
+def test_a_straight_line_is_found_again(fitted: list[StoredRun]) -> None:
+    runs = [
+        made_run(steps, 3 * steps**-0.2 * n**-0.1 * 0.9**s, parameters=n, sparsity=s)
+        for steps in (1, 3) for n in (10**5, 10**6) for s in (0.0, 0.5)
+    ]  # fmt: skip
+    rule = straight_line(runs)
+    assert error(rule, runs) < 1e-12
+    far = made_run(50, 1.0, parameters=10**7, sparsity=0.9)
+    assert rule(far) == pytest.approx(3 * 50**-0.2 * 10**-0.7 * 0.9**0.9)
+    assert all(error(other, fitted) < 0.015 for other in other_forms(fitted).values())
+
+
+def test_a_multiplier_is_the_cost_of_dense_over_that_of_the_run() -> None:
+    dense = [made_run(1, 3.0, 4.0), made_run(4, 2.0, 3.0)]
+    assert multiplier(made_run(1, 2.5, 3.5), dense, lambda run: run.flops) == 2
+    assert multiplier(made_run(1, 3.0, 3.0), dense, lambda run: run.flops, (1, 1)) == 4
+    assert multiplier(made_run(1, 1.0), dense, lambda run: run.flops) == float("inf")
 
 
 def test_the_costs_of_a_step_hold_its_parameters_and_what_it_keeps() -> None:
