@@ -376,7 +376,7 @@ def made_run(
 
 def test_gains_are_paired_and_an_interval_is_the_middle() -> None:
     assert gains(made_run(1, 3.0, 2.0, 9.0), made_run(1, 2.5, 1.0)) == {0: 0.5, 1: 1.0}
-    assert interval(range(41)) == (1, 39) and interval([3.0, 1.0]) == (1.0, 3.0)
+    assert interval([float(n) for n in range(41)]) == (1, 39) and interval([3.0, 1.0]) == (1.0, 3.0)
 
 
 def test_redrawn_seeds_serve_every_run() -> None:

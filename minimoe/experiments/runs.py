@@ -158,15 +158,15 @@ def other_forms(runs: Sequence[StoredRun]) -> dict[str, Rule]:
 
     def experts(n: float, s: float, d: float, alpha: float, beta: float) -> tuple[float, ...]:
         size, tokens = n**-alpha, d**-beta
-        return 1, tokens, size, size * tokens, s * size, s * size * log(d)
+        return 1.0, tokens, size, size * tokens, s * size, s * size * log(d)
 
     def both(n: float, s: float, d: float, alpha: float, beta: float) -> tuple[float, ...]:
         size = n**-alpha
-        return 1, d**-beta, size, size * log(d), s * size, s * size * log(d)
+        return 1.0, d**-beta, size, size * log(d), s * size, s * size * log(d)
 
     def only(n: float, s: float, d: float) -> tuple[float, ...]:
         n, d = log(n), log(d)
-        return 1, n, d, n * d, d**2, s, s * d, s * n
+        return 1.0, n, d, n * d, d**2, s, s * d, s * n
 
     tried = [(0.05 * a, 0.05 * b) for a in range(1, 11) for b in range(1, 17)]
     searched = {
