@@ -9,11 +9,11 @@ from typing import Any
 
 from minimoe.experiments.costs import stored_costs
 from minimoe.experiments.rows import bits_of, stored_rows
+from minimoe.experiments.sparse_pays import LENGTH
 from minimoe.measure.comparison import Paired, at_cost, paired_by_seed
 from minimoe.measure.timing import Timing
 
 SEEDS = range(5)  # of a comparison, unless others are named
-WINDOW = 128  # tokens
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Results:
     def tuned(self, name: str, rate: float, windows: int, steps: int) -> float | None:
         """Mean bits per byte over the seeds of the tuning, with so many windows a step, or None."""
         label = re.compile(rf"tuning {re.escape(name)}(, batch \d+|, \d+ steps)?, rate {rate:g}")
-        tokens = WINDOW * windows * steps
+        tokens = LENGTH * windows * steps
         found = {
             row["seed"]: row["bits"]["all"]
             for row in self.rows
