@@ -807,6 +807,13 @@ MUTANTS = (
         "tests/test_comparison.py",
     ),
     Mutant(
+        "a lack of fit that forgets the numbers of the law",
+        "minimoe/measure/law.py",
+        "(missed / left) /",
+        "(missed / len(points)) /",
+        "tests/test_comparison.py",
+    ),
+    Mutant(
         "a law whose gain ignores the tokens",
         "minimoe/measure/law.py",
         '"g": s * size * tokens',

@@ -184,6 +184,14 @@ def test_lack_of_fit_is_about_1_for_the_right_form_and_large_for_a_wrong_one() -
         lack_of_fit(fit_law(points), [Point(1, 0.0, 1, (1.0,))])
 
 
+def test_lack_of_fit_counts_the_numbers_of_the_law() -> None:
+    flat = {"floor": 1.0, "a": 0.0, "b": 0.0}
+    law = Law(FORMS["without experts"], {"alpha": 0.3, "beta": 0.4}, flat, 0.0)
+    points = [Point(n * 10_000, 0.0, 1_000_000, (1.9, 2.1)) for n in range(1, 8)]
+    # 7 points of 2 seeds miss by 1: 14 over 7 - 5; between seeds 7 * 0.02 over 14 - 7.
+    assert lack_of_fit(law, points) == pytest.approx(7 / 0.02)
+
+
 def test_an_exponent_on_the_end_of_its_range_is_named() -> None:
     form = FORMS["without experts"]
     steep = Law(form, {"alpha": 3.0, "beta": 0.4}, dict.fromkeys(("floor", "a", "b"), 1.0), 0.0)
